@@ -1,0 +1,402 @@
+package enact
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// field is one member of a JSON object and the variable that holds it. The
+// variable's type decides how it is written, read and validated; a pointer, or
+// raw JSON in an optional field, is null when nil.
+type field struct {
+	name string
+	ptr  any
+	opt  bool
+}
+
+// object is anything whose JSON is an object of fields in a set order.
+type object interface{ fields([]field) []field }
+
+// shaped objects keep unknown keys and the spelling that they were read with.
+type shaped interface {
+	object
+	shape() shape
+}
+
+type shape struct {
+	extra  *map[string]json.RawMessage
+	source *json.RawMessage // as read, where that is not what would be written
+}
+
+func required(name string, ptr any) field { return field{name: name, ptr: ptr} }
+func optional(name string, ptr any) field { return field{name: name, ptr: ptr, opt: true} }
+
+// rawOptions lets raw JSON repeat keys, as serde_json does. What jsontext
+// refuses by default stays refused: invalid UTF-8 and lone surrogates.
+var rawOptions = jsontext.AllowDuplicateNames(true)
+
+// text returns the string behind the string-like field types, and whether it may
+// be empty.
+func (f field) text() (s *string, empty, ok bool) {
+	switch p := f.ptr.(type) {
+	case *string:
+		return p, true, true
+	case *StepID:
+		return (*string)(p), false, true
+	case *ExecutionID:
+		return (*string)(p), false, true
+	case *TenantID:
+		return (*string)(p), false, true
+	case *StepType:
+		return (*string)(p), false, true
+	case *StepSourceType:
+		return (*string)(p), false, true
+	case *ParentType:
+		return (*string)(p), false, true
+	case *ErrorCategory:
+		return (*string)(p), false, true
+	case *BackoffStrategy:
+		return (*string)(p), false, true
+	case **string:
+		return *p, true, true
+	case **StepID:
+		return (*string)(*p), false, true
+	}
+	return nil, false, false
+}
+
+// Writing.
+
+func appendFields(dst []byte, tag string, o object) ([]byte, error) {
+	var buf [8]field
+	dst = append(dst, `{"type":"`...)
+	dst = append(dst, tag...)
+	dst = append(dst, '"')
+	for _, f := range o.fields(buf[:0]) {
+		var err error
+		if dst, err = f.appendMember(append(dst, ','), f.name); err != nil {
+			return nil, inEvent(err, tag)
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+func appendObject(dst []byte, o object) ([]byte, error) {
+	if s, ok := o.(shaped); ok {
+		if src := *s.shape().source; src != nil && unchanged(s, src) {
+			return append(dst, src...), nil
+		}
+	}
+	return appendCanonical(dst, o)
+}
+
+func appendCanonical(dst []byte, o object) ([]byte, error) {
+	var buf [10]field
+	var err error
+	sep := byte('{')
+	for _, f := range o.fields(buf[:0]) {
+		if dst, err = f.appendMember(append(dst, sep), f.name); err != nil {
+			return nil, err
+		}
+		sep = ','
+	}
+	if s, ok := o.(shaped); ok {
+		extra := *s.shape().extra
+		for _, key := range sortedKeys(extra) {
+			raw := extra[key]
+			if dst, err = optional(key, &raw).appendMember(append(dst, sep), key); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// unchanged reports whether reading source again gives o.
+func unchanged(o shaped, source []byte) bool {
+	again := reflect.New(reflect.TypeOf(o).Elem()).Interface().(shaped)
+	return readObject(source, again) == nil && reflect.DeepEqual(o, again)
+}
+
+func (f field) appendMember(dst []byte, name string) ([]byte, error) {
+	dst, err := jsontext.AppendQuote(dst, name)
+	if err != nil {
+		return nil, &EventError{Field: name, Reason: "the key is not valid UTF-8"}
+	}
+	dst, err = f.appendValue(append(dst, ':'))
+	if err != nil {
+		return nil, inField(err, f.name)
+	}
+	return dst, nil
+}
+
+func (f field) appendValue(dst []byte) ([]byte, error) {
+	if s, _, ok := f.text(); ok {
+		if s == nil {
+			return append(dst, "null"...), nil
+		}
+		dst, err := jsontext.AppendQuote(dst, *s)
+		if err != nil {
+			return nil, errors.New("is not valid UTF-8")
+		}
+		return dst, nil
+	}
+	switch p := f.ptr.(type) {
+	case *uint64:
+		return strconv.AppendUint(dst, *p, 10), nil
+	case *uint32:
+		return strconv.AppendUint(dst, uint64(*p), 10), nil
+	case *int64:
+		return strconv.AppendInt(dst, *p, 10), nil
+	case *bool:
+		return strconv.AppendBool(dst, *p), nil
+	case **uint16:
+		if *p == nil {
+			return append(dst, "null"...), nil
+		}
+		return strconv.AppendUint(dst, uint64(**p), 10), nil
+	case **float64:
+		if *p == nil {
+			return append(dst, "null"...), nil
+		}
+		return appendFloat(dst, **p)
+	case *json.RawMessage:
+		if *p == nil {
+			if !f.opt {
+				return nil, errMissing
+			}
+			return append(dst, "null"...), nil
+		}
+		if err := checkRaw(*p); err != nil {
+			return nil, err
+		}
+		return append(dst, *p...), nil
+	case *time.Time:
+		dst = append(dst, '"')
+		return append(AppendTime(dst, *p), '"'), nil
+	case *Event:
+		return AppendEvent(dst, *p)
+	case *map[string]string:
+		return appendStringMap(dst, *p)
+	case **ParentLink:
+		if *p == nil {
+			return append(dst, "null"...), nil
+		}
+		return appendObject(dst, *p)
+	case object:
+		return appendObject(dst, p)
+	}
+	return nil, errFieldType
+}
+
+func appendStringMap(dst []byte, m map[string]string) ([]byte, error) {
+	sep := byte('{')
+	for _, key := range sortedKeys(m) {
+		value := m[key]
+		var err error
+		if dst, err = required(key, &value).appendMember(append(dst, sep), key); err != nil {
+			return nil, err
+		}
+		sep = ','
+	}
+	if sep == '{' {
+		dst = append(dst, '{')
+	}
+	return append(dst, '}'), nil
+}
+
+// appendFloat writes the shortest text that reads back as v, always with a point
+// or an exponent so that it stays a float for readers that tell the two apart.
+func appendFloat(dst []byte, v float64) ([]byte, error) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil, errors.New("is not finite")
+	}
+	if a := math.Abs(v); a != 0 && (a < 1e-5 || a >= 1e16) {
+		dst = strconv.AppendFloat(dst, v, 'e', -1, 64)
+		// strconv pads the exponent to two digits; JSON does not ask for it.
+		if n := len(dst); n >= 4 && (dst[n-3] == '-' || dst[n-3] == '+') && dst[n-2] == '0' {
+			dst[n-2] = dst[n-1]
+			dst = dst[:n-1]
+		}
+		return dst, nil
+	}
+	start := len(dst)
+	dst = strconv.AppendFloat(dst, v, 'f', -1, 64)
+	if !slices.Contains(dst[start:], '.') {
+		dst = append(dst, '.', '0')
+	}
+	return dst, nil
+}
+
+// Validating.
+
+func validateFields(tag string, o object) error {
+	var buf [8]field
+	for _, f := range o.fields(buf[:0]) {
+		if err := f.validate(); err != nil {
+			return inEvent(inField(err, f.name), tag)
+		}
+	}
+	return nil
+}
+
+func validateObject(o object) error {
+	var buf [10]field
+	fields := o.fields(buf[:0])
+	for _, f := range fields {
+		if err := f.validate(); err != nil {
+			return inField(err, f.name)
+		}
+	}
+	s, ok := o.(shaped)
+	if !ok {
+		return nil
+	}
+	for key, raw := range *s.shape().extra {
+		switch {
+		case slices.ContainsFunc(fields, func(f field) bool { return spells(key, f.name) }):
+			return inField(errors.New("is a known key, it has no place in Extra"), key)
+		case !utf8.ValidString(key):
+			return inField(errors.New("the key is not valid UTF-8"), key)
+		case raw != nil:
+			if err := checkRaw(raw); err != nil {
+				return inField(err, key)
+			}
+		}
+	}
+	return nil
+}
+
+func (f field) validate() error {
+	if s, empty, ok := f.text(); ok {
+		switch {
+		case s == nil:
+			return nil
+		case !utf8.ValidString(*s):
+			return errors.New("is not valid UTF-8")
+		case *s == "" && !empty:
+			return errors.New("is empty")
+		}
+		switch f.ptr.(type) {
+		case *StepID, **StepID:
+			if len(*s) > MaxIDLength {
+				return validateID("step id", *s)
+			}
+		}
+		return nil
+	}
+	switch p := f.ptr.(type) {
+	case **float64:
+		if *p != nil && (math.IsNaN(**p) || math.IsInf(**p, 0)) {
+			return errors.New("is not finite")
+		}
+	case *json.RawMessage:
+		if *p == nil && f.opt {
+			return nil
+		}
+		return checkRaw(*p)
+	case **ParentLink:
+		if *p != nil {
+			return validateObject(*p)
+		}
+	case *Duration:
+		if p.Nanos >= nanosPerSecond {
+			return inField(errors.New("is not below 1000000000"), "nanos")
+		}
+	case object:
+		return validateObject(p)
+	}
+	return nil
+}
+
+var (
+	errMissing   = errors.New("is missing; JSON(nil) stands for null")
+	errFieldType = errors.New("has no JSON form")
+)
+
+// checkRaw returns nil for what the seed's reader accepts as any JSON: one value,
+// valid UTF-8, paired surrogates, numbers within the range of a float64.
+func checkRaw(raw json.RawMessage) error {
+	if raw == nil {
+		return errMissing
+	}
+	if !jsontext.Value(raw).IsValid(rawOptions) {
+		return errors.New("is not valid JSON: " + clip(string(raw)))
+	}
+	return checkNumbers(raw)
+}
+
+// checkNumbers refuses numbers beyond a float64 in valid JSON: the seed's reader
+// does, and what one reader of the log refuses has no place in it. Only a long
+// number or one with an exponent can be out of range.
+func checkNumbers(raw []byte) error {
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '"':
+			for i++; raw[i] != '"'; i++ {
+				if raw[i] == '\\' {
+					i++
+				}
+			}
+		case c == '-' || isDigit(c):
+			start, exponent := i, false
+			for ; i < len(raw) && (isDigit(raw[i]) || raw[i] == '.' || raw[i] == '-' || raw[i] == '+' || raw[i] == 'e' || raw[i] == 'E'); i++ {
+				exponent = exponent || raw[i] == 'e' || raw[i] == 'E'
+			}
+			if exponent || i-start > 300 {
+				if _, err := strconv.ParseFloat(string(raw[start:i]), 64); err != nil {
+					return errors.New("number out of range: " + clip(string(raw[start:i])))
+				}
+			}
+			i--
+		}
+	}
+	return nil
+}
+
+// inField puts name before the path of the error's field.
+func inField(err error, name string) error {
+	var e *EventError
+	if !errors.As(err, &e) {
+		return &EventError{Field: name, Reason: err.Error()}
+	}
+	c := *e
+	if c.Field == "" {
+		c.Field = name
+	} else {
+		c.Field = name + "." + c.Field
+	}
+	return &c
+}
+
+func inEvent(err error, tag string) error {
+	var e *EventError
+	if !errors.As(err, &e) {
+		return &EventError{Type: tag, Reason: err.Error()}
+	}
+	c := *e
+	if c.Type == "" {
+		c.Type = tag
+	}
+	return &c
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
