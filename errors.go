@@ -109,12 +109,15 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 // errors.Is(err, ErrTooLarge). Nothing was stored.
 type TooLargeError struct {
 	What  string // what is too large: "event", "headers", "metadata", "batch", …
-	Size  int    // in the unit of Limit
-	Limit int
+	Size  int    // in Unit
+	Limit int    // 0: the server refused it without saying its limit
 	Unit  string // "bytes", "records" or "events"
 }
 
 func (e *TooLargeError) Error() string {
+	if e.Limit == 0 {
+		return fmt.Sprintf("enact: %s too large: %d %s", e.What, e.Size, e.Unit)
+	}
 	return fmt.Sprintf("enact: %s too large: %d %s, the limit is %d", e.What, e.Size, e.Unit, e.Limit)
 }
 func (e *TooLargeError) Unwrap() error { return ErrTooLarge }
@@ -180,8 +183,13 @@ type UnknownOutcomeError struct {
 }
 
 func (e *UnknownOutcomeError) Error() string {
-	return fmt.Sprintf("enact: outcome of an append of %d events to execution %q of tenant %q is unknown (commit %s after position %d): %v",
-		e.Events, clip(string(e.ExecutionID)), clip(string(e.TenantID)), e.CommitID, e.Predecessor, e.Cause)
+	text := fmt.Sprintf("enact: outcome of an append of %d events to execution %q of tenant %q is unknown (commit %s after position %d)",
+		e.Events, clip(string(e.ExecutionID)), clip(string(e.TenantID)), e.CommitID, e.Predecessor)
+	if e.Cause == nil {
+		// Read from JSON, which does not carry it.
+		return text
+	}
+	return text + ": " + e.Cause.Error()
 }
 
 func (e *UnknownOutcomeError) Unwrap() []error {

@@ -1,0 +1,75 @@
+package codec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/enactlog/enact"
+)
+
+// JSONName is the name of the default codec.
+const JSONName = "json"
+
+// JSON is the default codec: one event is the event's JSON object, several are an
+// array of them.
+type JSON struct{}
+
+// Name returns "json".
+func (JSON) Name() string { return JSONName }
+
+// Encode implements [Codec].
+func (JSON) Encode(dst []byte, _ Place, events []enact.Event) ([]byte, string, error) {
+	var err error
+	if len(events) == 1 {
+		dst, err = enact.AppendEvent(dst, events[0])
+		return dst, JSONName, err
+	}
+	sep := byte('[')
+	for _, e := range events {
+		if dst, err = enact.AppendEvent(append(dst, sep), e); err != nil {
+			return nil, "", err
+		}
+		sep = ','
+	}
+	return append(dst, ']'), JSONName, nil
+}
+
+// Decode implements [Codec].
+func (JSON) Decode(payload []byte, _ string, _ Place, n int) ([]enact.Event, error) {
+	events := make([]enact.Event, 0, n)
+	if n == 1 {
+		e, err := enact.ParseEvent(payload)
+		if err != nil {
+			return nil, err
+		}
+		return append(events, e), nil
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(payload), jsontext.AllowDuplicateNames(true))
+	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '[' {
+		return nil, errors.New("payload of several events is not a JSON array")
+	}
+	for dec.PeekKind() != ']' {
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return nil, fmt.Errorf("payload is not valid JSON after %d events", len(events))
+		}
+		if len(events) == n {
+			return nil, fmt.Errorf("payload has more than the record's %d events", n)
+		}
+		e, err := enact.ParseEvent(raw)
+		if err != nil {
+			return nil, fmt.Errorf("event %d of the payload: %w", len(events), err)
+		}
+		events = append(events, e)
+	}
+	if len(events) != n {
+		return nil, fmt.Errorf("payload has %d events, the record says %d", len(events), n)
+	}
+	if _, err := dec.ReadToken(); err != nil || dec.PeekKind() != 0 {
+		return nil, errors.New("something follows the payload's array")
+	}
+	return events, nil
+}

@@ -1,0 +1,59 @@
+package record
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strconv"
+
+	"github.com/enactlog/enact"
+)
+
+// chainValue computes the record's chain value from the previous record's (zero
+// before the first). docs/wire-format.md has the layout for other languages:
+// the 32 bytes, then fields of a 4-byte big-endian length and so many bytes.
+// It contains no positions, so that a history keeps its chain in another stream.
+func (r *Record) chainValue(prev enact.Chain, timesText string) enact.Chain {
+	b := make([]byte, 0, 512+len(r.Payload))
+	b = append(b, prev[:]...)
+	b = appendField(b, string(r.TenantID))
+	b = appendField(b, string(r.ExecutionID))
+	b = appendField(b, version)
+	b = appendNumber(b, r.Sequence)
+	b = appendNumber(b, uint64(r.Count()))
+	b = appendField(b, timesText)
+	b = appendField(b, r.Codec)
+	b = appendField(b, r.Commit.String())
+	b = appendField(b, r.Key)
+	b = appendNumber(b, r.Link.Number)
+	b = appendField(b, r.Link.Origin.String())
+	keys := make([]string, 0, len(r.Metadata))
+	for k := range r.Metadata {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	b = appendNumber(b, uint64(len(keys)))
+	for _, k := range keys {
+		b = appendField(b, k)
+		b = appendField(b, r.Metadata[k])
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Payload)))
+	b = append(b, r.Payload...)
+	return sha256.Sum256(b)
+}
+
+func appendField(b []byte, s string) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+	return append(b, s...)
+}
+
+func appendNumber(b []byte, n uint64) []byte {
+	var text [20]byte
+	return appendField(b, string(strconv.AppendUint(text[:0], n, 10)))
+}
+
+// Follows reports whether the record's chain value is the one that follows prev,
+// the previous record's (zero before the first).
+func (r *Record) Follows(prev enact.Chain) bool {
+	return r.Link.Chain == r.chainValue(prev, r.timesText)
+}

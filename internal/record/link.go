@@ -1,0 +1,199 @@
+package record
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/enactlog/enact"
+)
+
+// Link is what binds a record to its execution's history.
+type Link struct {
+	Number uint64    // of the record within its execution, from 1
+	Origin uuid.UUID // commit id of the execution's first record
+	Back   []Ref     // earlier records, see Numbers
+	Chain  enact.Chain
+}
+
+// Ref names an earlier record of the same execution.
+type Ref struct {
+	Sequence uint64 // of its first event
+	Position uint64 // its stream sequence; 0 while it is staged and not stored
+	Staged   int    // its place in the staged batch while it is not stored, from 1
+}
+
+// Numbers yields the numbers of the records that record r names in back: r-1,
+// then that with its lowest set bit cleared, until 0. With them any earlier
+// record is O(log r) steps away.
+func Numbers(r uint64) func(yield func(uint64) bool) {
+	return func(yield func(uint64) bool) {
+		for n := r - 1; n > 0; n &= n - 1 {
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// nextBack returns the back list of the record after t. Every number that it
+// needs is t's own or in t's list: clearing the lowest set bit of t.Number is
+// clearing all trailing ones of t.Number-1, which t's list does one by one.
+func nextBack(t Tail) []Ref {
+	if t.Number == 0 {
+		return nil
+	}
+	refs := make([]Ref, 0, bits.OnesCount64(t.Number))
+	refs = append(refs, Ref{Sequence: t.RecordSequence, Position: t.Position, Staged: t.staged})
+	want := t.Number & (t.Number - 1)
+	i := 0
+	for n := range Numbers(t.Number) {
+		if n == want {
+			refs = append(refs, t.Back[i])
+			want &= want - 1
+		}
+		i++
+	}
+	return refs
+}
+
+// appendLink writes the header's text. place is the record's place in its staged
+// batch; refs to records of the same batch are written relative to it.
+func appendLink(dst []byte, l *Link, place int) []byte {
+	dst = append(dst, "rec="...)
+	dst = strconv.AppendUint(dst, l.Number, 10)
+	dst = append(dst, " org="...)
+	dst = append(dst, l.Origin.String()...)
+	dst = append(dst, " back="...)
+	for i, ref := range l.Back {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendUint(dst, ref.Sequence, 10)
+		dst = append(dst, '@')
+		if ref.Staged > 0 {
+			dst = append(dst, '~')
+			dst = strconv.AppendInt(dst, int64(place-ref.Staged), 10)
+		} else {
+			dst = strconv.AppendUint(dst, ref.Position, 10)
+		}
+	}
+	dst = append(dst, " chain="...)
+	return base64.RawURLEncoding.AppendEncode(dst, l.Chain[:])
+}
+
+// parseLink reads the header's text. position is the record's stream sequence,
+// place its place in its staged batch.
+func parseLink(s string, position uint64, place int) (Link, error) {
+	var l Link
+	rec, s, ok1 := cutField(s, "rec=")
+	org, s, ok2 := cutField(s, "org=")
+	back, s, ok3 := cutField(s, "back=")
+	chain, rest, ok4 := cutField(s, "chain=")
+	if !ok1 || !ok2 || !ok3 || !ok4 || rest != "" {
+		return l, fmt.Errorf("link %q is not rec= org= back= chain=", clip(s))
+	}
+	var err error
+	if l.Number, err = parseUint(rec); err != nil || l.Number == 0 {
+		return l, fmt.Errorf("link: rec %q is not a record number", clip(rec))
+	}
+	if l.Origin, err = parseUUID(org); err != nil {
+		return l, fmt.Errorf("link: org: %w", err)
+	}
+	if err := l.Chain.UnmarshalText([]byte(chain)); err != nil {
+		return l, fmt.Errorf("link: %w", err)
+	}
+	l.Back, err = parseBack(back, l.Number, position, place)
+	return l, err
+}
+
+func parseBack(s string, number, position uint64, place int) ([]Ref, error) {
+	if number == 1 {
+		if s != "" {
+			return nil, fmt.Errorf("link: the first record names earlier ones")
+		}
+		return nil, nil
+	}
+	refs := make([]Ref, 0, bits.OnesCount64(number-1))
+	for n := range Numbers(number) {
+		entry, rest, more := strings.Cut(s, ",")
+		seqText, posText, ok := strings.Cut(entry, "@")
+		if !ok {
+			return nil, fmt.Errorf("link: back entry %q is not <sequence>@<position>", clip(entry))
+		}
+		ref := Ref{}
+		var err error
+		if ref.Sequence, err = parseUint(seqText); err != nil {
+			return nil, fmt.Errorf("link: back entry %q: bad sequence", clip(entry))
+		}
+		relText, relative := strings.CutPrefix(posText, "~")
+		p, err := parseUint(relText)
+		switch {
+		case err != nil || p == 0:
+			return nil, fmt.Errorf("link: back entry %q: bad position", clip(entry))
+		case !relative:
+			ref.Position = p
+		case p >= uint64(place) || p >= position:
+			return nil, fmt.Errorf("link: back entry %q reaches before the staged batch", clip(entry))
+		case number-n != p:
+			return nil, fmt.Errorf("link: back entry %q is not record %d of the staged batch", clip(entry), n)
+		default:
+			ref.Position = position - p
+		}
+		if !relative && number-n < uint64(place) {
+			return nil, fmt.Errorf("link: back entry %q names a record of its own staged batch by position", clip(entry))
+		}
+		// Record n starts at event n or later, and at event 1 only if it is the first.
+		if ref.Sequence < n || n == 1 && ref.Sequence != 1 {
+			return nil, fmt.Errorf("link: back entry %q cannot be record %d", clip(entry), n)
+		}
+		if k := len(refs); ref.Position >= position || k > 0 && (ref.Position >= refs[k-1].Position || ref.Sequence >= refs[k-1].Sequence) {
+			return nil, fmt.Errorf("link: back entry %q is not before what follows it", clip(entry))
+		}
+		refs = append(refs, ref)
+		if s = rest; !more {
+			break
+		}
+	}
+	if want := bits.OnesCount64(number - 1); len(refs) != want || s != "" {
+		return nil, fmt.Errorf("link: record %d must name %d earlier ones", number, want)
+	}
+	return refs, nil
+}
+
+// cutField takes "name=value" from the front of s, up to a space or the end.
+func cutField(s, name string) (value, rest string, ok bool) {
+	s, ok = strings.CutPrefix(s, name)
+	value, rest, _ = strings.Cut(s, " ")
+	return value, rest, ok
+}
+
+// parseUint reads a decimal number in the one form that strconv writes.
+func parseUint(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err == nil && len(s) > 1 && s[0] == '0' {
+		err = strconv.ErrSyntax
+	}
+	return n, err
+}
+
+// parseUUID reads a UUID in the one form that String writes.
+func parseUUID(s string) (uuid.UUID, error) {
+	id, err := uuid.Parse(s)
+	if err != nil || id.String() != s {
+		return uuid.UUID{}, fmt.Errorf("%q is not a UUID in lower case", clip(s))
+	}
+	return id, nil
+}
+
+func clip(s string) string {
+	const limit = 160
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}

@@ -1,0 +1,239 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/enactlog/enact"
+)
+
+// Headers of a record.
+const (
+	HeaderExpected    = "Nats-Expected-Last-Subject-Sequence"
+	HeaderVersion     = "Enact-Version"
+	HeaderSequence    = "Enact-Sequence"
+	HeaderCount       = "Enact-Count"
+	HeaderTime        = "Enact-Time"
+	HeaderCodec       = "Enact-Codec"
+	HeaderCommit      = "Enact-Commit"
+	HeaderKey         = "Enact-Key"
+	HeaderLink        = "Enact-Link"
+	HeaderMetaPrefix  = "Enact-Meta-"
+	HeaderTraceParent = "traceparent"
+	HeaderTraceState  = "tracestate"
+)
+
+const headerPrefix = "Enact-"
+
+const defaultCodec = "json"
+
+// Message returns the record, to which [Record.After] has given its link, as a
+// message for its subject. It returns an [*enact.TooLargeError] if the headers
+// exceed their limit.
+func (r *Record) Message(subjects enact.Subjects) (*nats.Msg, error) {
+	h := make(nats.Header, 8+len(r.Metadata))
+	if r.Commit.Index == 1 {
+		// The check that makes an append a compare-and-set (ADR-50 allows it on
+		// the first record of a batch only).
+		h[HeaderExpected] = []string{strconv.FormatUint(r.Previous(), 10)}
+		if r.Key != "" {
+			h[HeaderKey] = []string{enact.EncodeToken(r.Key)}
+		}
+	}
+	h[HeaderSequence] = []string{strconv.FormatUint(r.Sequence, 10)}
+	if n := r.Count(); n > 1 {
+		h[HeaderCount] = []string{strconv.Itoa(n)}
+	}
+	h[HeaderTime] = []string{r.timesText}
+	if r.Codec != defaultCodec {
+		h[HeaderCodec] = []string{r.Codec}
+	}
+	h[HeaderCommit] = []string{r.Commit.String()}
+	h[HeaderLink] = []string{string(appendLink(make([]byte, 0, 160), &r.Link, r.Commit.Index))}
+	for k, v := range r.Metadata {
+		h[HeaderMetaPrefix+enact.EncodeToken(k)] = []string{enact.EncodeToken(v)}
+	}
+	if r.TraceParent != "" {
+		h[HeaderTraceParent] = []string{r.TraceParent}
+		if r.TraceState != "" {
+			h[HeaderTraceState] = []string{r.TraceState}
+		}
+	}
+	if n := HeaderBytes(h); n > MaxHeaderBytes {
+		return nil, &enact.TooLargeError{What: "headers", Size: n, Limit: MaxHeaderBytes, Unit: "bytes"}
+	}
+	return &nats.Msg{Subject: subjects.Execution(r.TenantID, r.ExecutionID), Header: h, Data: r.Payload}, nil
+}
+
+// HeaderBytes returns the length of a header block on the wire.
+func HeaderBytes(h nats.Header) int {
+	n := len("NATS/1.0\r\n") + len("\r\n")
+	for k, values := range h {
+		for _, v := range values {
+			n += len(k) + len(": ") + len(v) + len("\r\n")
+		}
+	}
+	return n
+}
+
+// Parse decodes a message of the log. It returns an
+// [*enact.UnsupportedVersionError] for another version of the format and an
+// [*enact.CorruptError] for anything that [Record.Message] would not write. The
+// payload is kept as it is, not decoded; it shares memory with data.
+func Parse(subjects enact.Subjects, subject string, position uint64, h nats.Header, data []byte) (*Record, error) {
+	r := &Record{Position: position, Payload: data}
+	var err error
+	if r.TenantID, r.ExecutionID, err = subjects.ParseExecution(subject); err != nil {
+		return nil, r.Corrupt("%v", err)
+	}
+	if v, ok := h[HeaderVersion]; ok && (len(v) != 1 || v[0] != version) {
+		return nil, &enact.UnsupportedVersionError{Position: position, Version: strings.Join(v, ",")}
+	}
+	if err := r.parseHeaders(h); err != nil {
+		return nil, r.Corrupt("%v", err)
+	}
+	return r, nil
+}
+
+func (r *Record) parseHeaders(h nats.Header) error {
+	if len(h[HeaderSequence]) == 0 {
+		return errors.New("not a record: the message has no " + HeaderSequence)
+	}
+	for k, values := range h {
+		if !strings.HasPrefix(k, headerPrefix) {
+			continue
+		}
+		if len(values) != 1 {
+			return fmt.Errorf("header %s is there %d times", clip(k), len(values))
+		}
+		if err := r.parseMetadata(k, values[0]); err != nil {
+			return err
+		}
+	}
+	sequence, err := parseUint(h[HeaderSequence][0])
+	if err != nil || sequence == 0 {
+		return fmt.Errorf("sequence %q is not a number from 1", clip(h[HeaderSequence][0]))
+	}
+	r.Sequence = sequence
+	count := uint64(1)
+	if v := h[HeaderCount]; v != nil {
+		if count, err = parseUint(v[0]); err != nil || count < 2 || count > MaxEvents {
+			return fmt.Errorf("count %q is not a number from 2 to %d", clip(v[0]), MaxEvents)
+		}
+	}
+	if sequence+count-1 < sequence {
+		return errors.New("sequence overflows")
+	}
+	if r.timesText, err = one(h, HeaderTime); err != nil {
+		return err
+	}
+	if r.Times, err = parseTimes(r.timesText, int(count)); err != nil {
+		return err
+	}
+	r.Codec = defaultCodec
+	if v := h[HeaderCodec]; v != nil {
+		if r.Codec = v[0]; r.Codec == "" || r.Codec == defaultCodec {
+			return fmt.Errorf("codec %q is not written", r.Codec)
+		}
+	}
+	commit, err := one(h, HeaderCommit)
+	if err != nil {
+		return err
+	}
+	if r.Commit, err = parseCommit(commit); err != nil {
+		return err
+	}
+	link, err := one(h, HeaderLink)
+	if err != nil {
+		return err
+	}
+	if r.Link, err = parseLink(link, r.Position, r.Commit.Index); err != nil {
+		return err
+	}
+	if len(h[HeaderTraceParent]) > 0 {
+		r.TraceParent = h[HeaderTraceParent][0]
+		if len(h[HeaderTraceState]) > 0 {
+			r.TraceState = h[HeaderTraceState][0]
+		}
+	}
+	if err := r.parseFirst(h); err != nil {
+		return err
+	}
+	return r.checkLink()
+}
+
+// parseFirst reads what only the first record of an append carries.
+func (r *Record) parseFirst(h nats.Header) error {
+	expected, key := h[HeaderExpected], h[HeaderKey]
+	if r.Commit.Index > 1 {
+		if expected != nil || key != nil {
+			return fmt.Errorf("record %d of an append carries %s or %s", r.Commit.Index, HeaderExpected, HeaderKey)
+		}
+		return nil
+	}
+	if len(expected) != 1 || expected[0] != strconv.FormatUint(r.Previous(), 10) {
+		return fmt.Errorf("%s is %q, the link says %d", HeaderExpected, clip(strings.Join(expected, ",")), r.Previous())
+	}
+	if key != nil {
+		k, err := enact.DecodeToken(key[0])
+		if err != nil || k == "" || len(k) > enact.MaxIdempotencyKey || !utf8.ValidString(k) {
+			return fmt.Errorf("key %q is not an idempotency key", clip(key[0]))
+		}
+		r.Key = k
+	}
+	return nil
+}
+
+// checkLink holds the record's own numbers against each other.
+func (r *Record) checkLink() error {
+	l := &r.Link
+	switch {
+	case (l.Number == 1) != (r.Sequence == 1):
+		return fmt.Errorf("record %d of the execution begins with event %d", l.Number, r.Sequence)
+	case l.Number > r.Sequence:
+		return fmt.Errorf("record %d of the execution begins with event %d, which is too low", l.Number, r.Sequence)
+	case l.Number < uint64(r.Commit.Index):
+		return fmt.Errorf("record %d of an append cannot be record %d of the execution", r.Commit.Index, l.Number)
+	case (l.Number == uint64(r.Commit.Index)) != (l.Origin == r.Commit.ID):
+		return fmt.Errorf("org %s does not fit record %d of commit %s", l.Origin, l.Number, r.Commit)
+	case len(l.Back) > 0 && l.Back[0].Sequence >= r.Sequence:
+		return fmt.Errorf("link: the previous record begins with event %d, this one with %d", l.Back[0].Sequence, r.Sequence)
+	}
+	return nil
+}
+
+func (r *Record) parseMetadata(header, value string) error {
+	token, ok := strings.CutPrefix(header, HeaderMetaPrefix)
+	if !ok {
+		switch header {
+		case HeaderVersion, HeaderSequence, HeaderCount, HeaderTime, HeaderCodec, HeaderCommit, HeaderKey, HeaderLink:
+			return nil
+		}
+		return fmt.Errorf("unknown header %s", clip(header))
+	}
+	k, err := enact.DecodeToken(token)
+	if err != nil || k == "" || !utf8.ValidString(k) {
+		return fmt.Errorf("metadata key %q is not percent-encoded UTF-8", clip(token))
+	}
+	v, err := enact.DecodeToken(value)
+	if err != nil || !utf8.ValidString(v) {
+		return fmt.Errorf("metadata %q: the value is not percent-encoded UTF-8", clip(k))
+	}
+	if r.Metadata == nil {
+		r.Metadata = make(map[string]string)
+	}
+	r.Metadata[k] = v
+	return nil
+}
+
+func one(h nats.Header, name string) (string, error) {
+	if v := h[name]; len(v) == 1 {
+		return v[0], nil
+	}
+	return "", errors.New("header " + name + " is missing")
+}

@@ -1,0 +1,190 @@
+// Package record is the wire format of the log, version 1: one JetStream message
+// holds one record, which is one or more consecutive events of one execution.
+// docs/wire-format.md describes it for readers in other languages.
+//
+// Encoding writes each value in one form only, and decoding refuses every other:
+// what decodes is what was encoded.
+package record
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
+)
+
+// Limits of a record.
+const (
+	MaxEvents      = 1024
+	MaxHeaderBytes = 32 << 10
+	MaxBytes       = 128 << 10 // headers and payload; one event alone may have more
+	MaxStaged      = 1000      // records of a staged batch: the server's limit (ADR-50)
+)
+
+const version = "1"
+
+// Record is one message of the log.
+type Record struct {
+	TenantID    enact.TenantID
+	ExecutionID enact.ExecutionID
+	Position    uint64 // its stream sequence; 0 while it is not stored
+	Sequence    uint64 // of its first event
+	Times       []time.Time
+	Codec       string // value of Enact-Codec, "json" where that is absent
+	Commit      Commit
+	Key         string // idempotency key; "": none
+	Link        Link
+	Metadata    map[string]string
+	TraceParent string
+	TraceState  string
+	Payload     []byte
+
+	timesText string // value of Enact-Time
+}
+
+// Commit is one append and the record's place in it.
+type Commit struct {
+	ID    uuid.UUID // UUIDv7, made once per append, kept over its retries
+	Index int       // from 1
+	Of    int       // records of the append
+}
+
+func (c Commit) String() string {
+	b := make([]byte, 0, 48)
+	b = append(b, c.ID.String()...)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(c.Index), 10)
+	b = append(b, '/')
+	return string(strconv.AppendInt(b, int64(c.Of), 10))
+}
+
+func parseCommit(s string) (Commit, error) {
+	idText, place, _ := strings.Cut(s, " ")
+	id, err := parseUUID(idText)
+	if err != nil {
+		return Commit{}, fmt.Errorf("commit: %w", err)
+	}
+	iText, nText, ok := strings.Cut(place, "/")
+	i, err1 := parseUint(iText)
+	n, err2 := parseUint(nText)
+	if !ok || err1 != nil || err2 != nil || i < 1 || i > n || n > MaxStaged {
+		return Commit{}, fmt.Errorf("commit %q: bad place in the batch", clip(s))
+	}
+	return Commit{ID: id, Index: int(i), Of: int(n)}, nil
+}
+
+// Count returns the number of events.
+func (r *Record) Count() int { return len(r.Times) }
+
+// Last returns the sequence of the record's last event.
+func (r *Record) Last() uint64 { return r.Sequence + uint64(len(r.Times)) - 1 }
+
+// Previous returns the position of the execution's previous record, 0 for the first.
+func (r *Record) Previous() uint64 {
+	if len(r.Link.Back) == 0 {
+		return 0
+	}
+	return r.Link.Back[0].Position
+}
+
+// Tail is the end of a history: all that the next record needs to know. The zero
+// value is the tail of an execution without events.
+type Tail struct {
+	Sequence       uint64 // of the last event
+	Position       uint64 // of the last record
+	Number         uint64 // of the last record
+	RecordSequence uint64 // of the last record's first event
+	Origin         uuid.UUID
+	Back           []Ref // of the last record
+	Chain          enact.Chain
+
+	staged int // place of the last record in the batch that is being made; 0: it is stored
+}
+
+// Tail returns the tail of a history that ends in r.
+func (r *Record) Tail() Tail {
+	return Tail{
+		Sequence: r.Last(), Position: r.Position, Number: r.Link.Number, RecordSequence: r.Sequence,
+		Origin: r.Link.Origin, Back: r.Link.Back, Chain: r.Link.Chain,
+	}
+}
+
+// After makes r the record that follows t: its sequence, link and chain. All
+// else must be set. place is its index in its append, from 1. It returns the
+// tail for the next record of the same append.
+func (r *Record) After(t Tail) (Tail, error) {
+	text, err := appendTimes(nil, r.Times)
+	if err != nil {
+		return Tail{}, err
+	}
+	r.timesText = string(text)
+	r.Position = 0
+	r.Sequence = t.Sequence + 1
+	if t.Number == 0 {
+		t.Origin = r.Commit.ID
+	}
+	r.Link = Link{Number: t.Number + 1, Origin: t.Origin, Back: nextBack(t)}
+	r.Link.Chain = r.chainValue(t.Chain, r.timesText)
+	next := r.Tail()
+	next.staged = r.Commit.Index
+	return next, nil
+}
+
+// Stored returns the tail of an append whose last record, staged or single, now
+// stands at position. Records of a staged batch stand side by side.
+func (t Tail) Stored(position uint64) Tail {
+	place := t.staged
+	t.Position, t.staged = position, 0
+	back := make([]Ref, len(t.Back))
+	for i, ref := range t.Back {
+		if ref.Staged > 0 {
+			ref.Position, ref.Staged = position-uint64(place-ref.Staged), 0
+		}
+		back[i] = ref
+	}
+	t.Back = back
+	return t
+}
+
+// Place returns where the record's payload stands, for its codec.
+func (r *Record) Place() codec.Place {
+	return codec.Place{TenantID: r.TenantID, ExecutionID: r.ExecutionID, Sequence: r.Sequence}
+}
+
+// Corrupt returns a CorruptError about the record.
+func (r *Record) Corrupt(format string, args ...any) error {
+	return &enact.CorruptError{
+		TenantID: r.TenantID, ExecutionID: r.ExecutionID, Position: r.Position, Sequence: r.Sequence,
+		Reason: fmt.Sprintf(format, args...),
+	}
+}
+
+// Events decodes the payload. It returns an [*enact.UnknownCodecError] for a codec
+// that is not in the set and an [*enact.CorruptError] for a payload that does not
+// decode to the record's events.
+func (r *Record) Events(codecs codec.Set) ([]enact.StoredEvent, error) {
+	c, ok := codecs.Lookup(r.Codec)
+	if !ok {
+		return nil, &enact.UnknownCodecError{Position: r.Position, Sequence: r.Sequence, Codec: r.Codec}
+	}
+	events, err := c.Decode(r.Payload, r.Codec, r.Place(), r.Count())
+	if err != nil {
+		return nil, r.Corrupt("payload: %v", err)
+	}
+	if len(events) != r.Count() {
+		return nil, r.Corrupt("payload: codec %q gave %d events for %d", r.Codec, len(events), r.Count())
+	}
+	stored := make([]enact.StoredEvent, len(events))
+	for i, e := range events {
+		stored[i] = enact.StoredEvent{
+			Sequence: r.Sequence + uint64(i), ExecutionID: r.ExecutionID, TenantID: r.TenantID,
+			Event: e, Timestamp: r.Times[i], Position: r.Position, Metadata: r.Metadata,
+		}
+	}
+	return stored, nil
+}

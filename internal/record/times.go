@@ -1,0 +1,84 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/enactlog/enact"
+)
+
+// appendTimes writes the times of a record's events: the first one's text, then,
+// unless all are equal, each further one's distance from the first in
+// nanoseconds.
+func appendTimes(dst []byte, times []time.Time) ([]byte, error) {
+	dst = enact.AppendTime(dst, times[0])
+	if allEqual(times) {
+		return dst, nil
+	}
+	for _, t := range times[1:] {
+		d := t.Sub(times[0])
+		// Sub saturates instead of overflowing.
+		if d == math.MaxInt64 || d == math.MinInt64 {
+			return nil, &enact.OptionError{Option: "Timestamps", Reason: "events of one record lie more than 292 years apart"}
+		}
+		dst = append(dst, ',')
+		if d >= 0 {
+			dst = append(dst, '+')
+		}
+		dst = strconv.AppendInt(dst, int64(d), 10)
+	}
+	return dst, nil
+}
+
+func allEqual(times []time.Time) bool {
+	for _, t := range times[1:] {
+		if !t.Equal(times[0]) {
+			return false
+		}
+	}
+	return true
+}
+
+// parseTimes reads the times of n events in the one form that appendTimes writes.
+func parseTimes(s string, n int) ([]time.Time, error) {
+	first, list, many := strings.Cut(s, ",")
+	t0, err := enact.ParseTime(first)
+	if err != nil || string(enact.AppendTime(nil, t0)) != first {
+		return nil, fmt.Errorf("time %q is not in the log's form", clip(first))
+	}
+	times := make([]time.Time, 1, n)
+	times[0] = t0
+	if !many {
+		for len(times) < n {
+			times = append(times, t0)
+		}
+		return times, nil
+	}
+	for more := true; more; {
+		var text string
+		text, list, more = strings.Cut(list, ",")
+		if len(times) == n {
+			return nil, fmt.Errorf("more times than the record's %d events", n)
+		}
+		d, err := strconv.ParseInt(text, 10, 64)
+		canonical := strconv.FormatInt(d, 10)
+		if d >= 0 {
+			canonical = "+" + canonical
+		}
+		if err != nil || text != canonical || d == math.MaxInt64 || d == math.MinInt64 {
+			return nil, fmt.Errorf("time distance %q is not a signed number of nanoseconds", clip(text))
+		}
+		times = append(times, t0.Add(time.Duration(d)))
+	}
+	if len(times) != n {
+		return nil, fmt.Errorf("%d times for the record's %d events", len(times), n)
+	}
+	if allEqual(times) {
+		return nil, errors.New("a list of equal times")
+	}
+	return times, nil
+}

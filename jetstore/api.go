@@ -1,0 +1,333 @@
+package jetstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/enactlog/enact"
+)
+
+// Codes of the server's answers (server/errors.json of nats-server 2.15). Answers
+// are told apart by code, never by text.
+const (
+	codeNotFound         = 10037 // no message found; also what a read error looks like
+	codeTooLarge         = 10054 // message exceeds the stream's or the server's maximum
+	codeHeadersTooLarge  = 10097
+	codeStreamNotFound   = 10059
+	codeStreamNameInUse  = 10058
+	codeNotEnabled       = 10076 // JetStream is not enabled on the server
+	codeNotEnabledForAcc = 10039 // JetStream is not enabled for the account
+)
+
+// tryTimeout bounds one request; the call's context bounds the tries together.
+const tryTimeout = 2 * time.Second
+
+// api speaks JetStream's request protocol over one connection. Requests are raw:
+// nats.go's helpers turn a message get into a direct get, which a lagging replica
+// may answer, and hide what the server said.
+type api struct {
+	nc     *nats.Conn
+	prefix string
+}
+
+type getRequest struct {
+	Seq      uint64 `json:"seq,omitempty"`
+	LastFor  string `json:"last_by_subj,omitempty"`
+	NextFor  string `json:"next_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
+// message is a stored message, however it was read.
+type message struct {
+	subject  string
+	position uint64
+	header   nats.Header
+	data     []byte
+}
+
+// request sends one request and decodes the JSON answer. An answer that is an
+// error is returned as *jetstream.APIError.
+func (a *api) request(ctx context.Context, subject string, body, into any) error {
+	var data []byte
+	if body != nil {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	reply, err := a.nc.RequestWithContext(ctx, a.prefix+"."+subject, data)
+	if err != nil {
+		return err
+	}
+	var failed struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(reply.Data, into); err != nil {
+		return fmt.Errorf("enact: unexpected answer on %s: %w", subject, err)
+	}
+	if err := json.Unmarshal(reply.Data, &failed); err != nil {
+		return fmt.Errorf("enact: unexpected answer on %s: %w", subject, err)
+	}
+	if failed.Error != nil {
+		return failed.Error
+	}
+	return nil
+}
+
+// errNotFound says that the one who answered has no such message. From a replica
+// it means nothing; from the leader it still may be a read error in disguise.
+var errNotFound = errors.New("enact: message not found")
+
+// leaderGet reads one message from the stream's leader: the only read that sees
+// everything acknowledged before it, as long as the leader holds its office.
+func (a *api) leaderGet(ctx context.Context, stream string, req getRequest) (*message, error) {
+	var resp struct {
+		Message *struct {
+			Subject  string `json:"subject"`
+			Sequence uint64 `json:"seq"`
+			Header   []byte `json:"hdrs"`
+			Data     []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := a.request(ctx, "STREAM.MSG.GET."+stream, req, &resp); err != nil {
+		if hasCode(err, codeNotFound) {
+			return nil, errNotFound
+		}
+		return nil, err
+	}
+	if resp.Message == nil {
+		return nil, errors.New("enact: the server's answer has no message")
+	}
+	m := &message{subject: resp.Message.Subject, position: resp.Message.Sequence, data: resp.Message.Data}
+	if len(resp.Message.Header) > 0 {
+		var err error
+		if m.header, err = nats.DecodeHeadersMsg(resp.Message.Header); err != nil {
+			// Not something that the log writes: decoding it as a record says so.
+			m.header = nil
+		}
+	}
+	return m, nil
+}
+
+// streamInfo is the part of STREAM.INFO that the log looks at.
+type streamInfo struct {
+	Created time.Time              `json:"created"`
+	Config  jetstream.StreamConfig `json:"config"`
+	State   struct {
+		First    uint64            `json:"first_seq"`
+		Last     uint64            `json:"last_seq"`
+		Subjects map[string]uint64 `json:"subjects"`
+	} `json:"state"`
+	Cluster *struct {
+		Leader string `json:"leader"`
+	} `json:"cluster"`
+}
+
+// info asks the leader for the stream's configuration and state, with the counts
+// of the subjects that match filter, unless that is "".
+func (a *api) info(ctx context.Context, stream, filter string) (*streamInfo, error) {
+	var body any
+	if filter != "" {
+		body = map[string]string{"subjects_filter": filter}
+	}
+	var resp streamInfo
+	if err := a.request(ctx, "STREAM.INFO."+stream, body, &resp); err != nil {
+		if hasCode(err, codeStreamNotFound) {
+			return nil, fmt.Errorf("%w: %s", enact.ErrStreamNotFound, stream)
+		}
+		return nil, err
+	}
+	return &resp, nil
+}
+
+// incarnation tells two streams of one name apart.
+func (i *streamInfo) incarnation() string {
+	if id := i.Config.Metadata[metaIncarnation]; id != "" {
+		return id
+	}
+	return i.Created.UTC().Format(time.RFC3339Nano)
+}
+
+// publish sends one message and waits for its acknowledgement.
+func (a *api) publish(ctx context.Context, stream string, msg *nats.Msg) (position uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	reply, err := a.nc.RequestMsgWithContext(ctx, msg)
+	if err != nil {
+		return 0, err
+	}
+	return parseAck(reply.Data, stream)
+}
+
+// parseAck reads an acknowledgement (server/stream.go, JSPubAckResponse). A
+// duplicate is one to the index stream only: the log itself uses no message ids.
+func parseAck(data []byte, stream string) (position uint64, err error) {
+	var ack struct {
+		Stream   string              `json:"stream"`
+		Sequence uint64              `json:"seq"`
+		Error    *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(data, &ack); err != nil {
+		return 0, fmt.Errorf("enact: unexpected answer to a publish: %w", err)
+	}
+	if ack.Error != nil {
+		return 0, ack.Error
+	}
+	if ack.Stream != stream || ack.Sequence == 0 {
+		return 0, fmt.Errorf("enact: publish was acknowledged by stream %q, not by %q", ack.Stream, stream)
+	}
+	return ack.Sequence, nil
+}
+
+// directGet reads one message from any replica.
+func (a *api) directGet(ctx context.Context, stream string, req getRequest) (*message, error) {
+	body, err := json.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	reply, err := a.nc.RequestWithContext(ctx, a.prefix+".DIRECT.GET."+stream, body)
+	if err != nil {
+		return nil, err
+	}
+	return directMessage(reply)
+}
+
+// directMessage reads the answer to a direct get (ADR-31): the message with its
+// place in Nats-* headers, or a status.
+func directMessage(reply *nats.Msg) (*message, error) {
+	switch status := reply.Header.Get("Status"); status {
+	case "":
+	case "404":
+		return nil, errNotFound
+	default:
+		return nil, fmt.Errorf("enact: direct get answered %s %s", status, reply.Header.Get("Description"))
+	}
+	position, err := strconv.ParseUint(reply.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return nil, errors.New("enact: direct get answered without a sequence")
+	}
+	return &message{subject: reply.Header.Get("Nats-Subject"), position: position, header: reply.Header, data: reply.Data}, nil
+}
+
+// directBatch reads up to req.Batch messages from one replica and gives each to
+// handle, in the stream's order. What the replica has not got yet is missing at
+// the end, never in between. The answers are at most req.MaxBytes, and one message.
+func (a *api) directBatch(ctx context.Context, stream string, req getRequest, handle func(*message) error) error {
+	body, err := json.Marshal(req)
+	if err != nil {
+		return err
+	}
+	inbox := a.nc.NewRespInbox()
+	sub, err := a.nc.SubscribeSync(inbox)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := a.nc.PublishRequest(a.prefix+".DIRECT.GET."+stream, inbox, body); err != nil {
+		return err
+	}
+	for {
+		reply, err := nextReply(ctx, sub)
+		if err != nil {
+			return err
+		}
+		// 204 ends a batch, 404 an empty one (server/stream.go, getDirectRequest).
+		if status := reply.Header.Get("Status"); status == "204" || status == "404" {
+			return nil
+		}
+		m, err := directMessage(reply)
+		if err == nil {
+			err = handle(m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func nextReply(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	reply, err := sub.NextMsgWithContext(ctx)
+	if err == nil && len(reply.Data) == 0 && reply.Header.Get("Status") == "503" {
+		err = nats.ErrNoResponders
+	}
+	return reply, err
+}
+
+func hasCode(err error, code jetstream.ErrorCode) bool {
+	apiErr, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && apiErr.ErrorCode == code
+}
+
+// lasting reports whether asking again cannot help: the stream is gone, JetStream
+// is off, or the connection was closed for good.
+func lasting(err error) bool {
+	return errors.Is(err, enact.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) ||
+		hasCode(err, codeStreamNotFound) || hasCode(err, codeNotEnabled) || hasCode(err, codeNotEnabledForAcc)
+}
+
+// retry calls f until it succeeds, its error lasts or is not the server's, or ctx
+// ends. It returns f's last error, joined to the context's if that ended it.
+func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	for try := 0; ; try++ {
+		v, err := f()
+		if err == nil || !transient(err) {
+			return v, err
+		}
+		if waitErr := backoff(ctx, try); waitErr != nil {
+			return v, ended(waitErr, err)
+		}
+	}
+}
+
+// ended joins the end of a call's context to what went wrong before.
+func ended(ctxErr, last error) error {
+	if last == nil || errors.Is(last, ctxErr) {
+		return ctxErr
+	}
+	return fmt.Errorf("%w; last: %w", ctxErr, last)
+}
+
+// transient reports whether the same question may have another answer later.
+func transient(err error) bool {
+	if lasting(err) || errors.Is(err, errNotFound) {
+		return false
+	}
+	for _, contractual := range []error{
+		enact.ErrCorrupt, enact.ErrUnsupportedVersion, enact.ErrUnknownCodec, enact.ErrClosed,
+		enact.ErrAmbiguousExecution, enact.ErrTenantMismatch, enact.ErrStreamConfig,
+	} {
+		if errors.Is(err, contractual) {
+			return false
+		}
+	}
+	return true
+}
+
+// backoff waits before try+1: 2 ms doubling to 500 ms, half of it random so that
+// writers who lost a race do not meet again.
+func backoff(ctx context.Context, try int) error {
+	d := 2 * time.Millisecond << min(try, 8)
+	t := time.NewTimer(d/2 + rand.N(d/2))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,250 @@
+package jetstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
+)
+
+// Append implements enact.Appender.
+func (s *Store) Append(ctx context.Context, execution enact.ExecutionID, tenant enact.TenantID, event enact.Event, opts ...enact.AppendOption) (uint64, error) {
+	return s.AppendBatch(ctx, execution, tenant, []enact.Event{event}, opts...)
+}
+
+// AppendBatch implements enact.Appender.
+func (s *Store) AppendBatch(ctx context.Context, execution enact.ExecutionID, tenant enact.TenantID, events []enact.Event, opts ...enact.AppendOption) (uint64, error) {
+	receipt, err := s.Commit(ctx, enact.Batch{
+		TenantID: tenant, ExecutionID: execution, Events: events, Options: enact.NewAppendOptions(opts...),
+	})
+	return receipt.First, err
+}
+
+// Commit stores a batch: it is the general form under every append. Errors are
+// those of enact.Appender.
+//
+// The events go into as few records as hold them. One record is one publish,
+// atomic by nature; more are staged as one transaction. Without an expectation an
+// append that another writer overtook is sent again behind that writer's; with one
+// it is an [*enact.ConflictError].
+func (s *Store) Commit(ctx context.Context, batch enact.Batch) (enact.Receipt, error) {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return enact.Receipt{}, err
+	}
+	defer end()
+	if err := batch.Validate(); err != nil {
+		return enact.Receipt{}, err
+	}
+	c := &commit{s: s, batch: &batch, key: execution{batch.TenantID, batch.ExecutionID}}
+	if c.id, err = uuid.NewV7(); err != nil {
+		return enact.Receipt{}, err
+	}
+	c.times = eventTimes(&batch)
+	if c.groups, err = s.pack(c); err != nil {
+		return enact.Receipt{}, err
+	}
+	l := s.lanes.acquire(c.key)
+	defer s.lanes.release(l)
+	if err := l.lock(ctx); err != nil {
+		return enact.Receipt{}, err
+	}
+	defer l.unlock()
+	return c.run(ctx, l)
+}
+
+// commit is one append on its way. Its id stays the same over all attempts; an
+// attempt is the id and a predecessor (see attempt.go).
+type commit struct {
+	s      *Store
+	batch  *enact.Batch
+	key    execution
+	id     uuid.UUID
+	times  []time.Time
+	groups []int // events of each record
+
+	announced bool // the index entry of a creation is acknowledged
+}
+
+// eventTimes returns each event's time, UTC, without a monotonic reading.
+func eventTimes(b *enact.Batch) []time.Time {
+	times := make([]time.Time, len(b.Events))
+	now := b.Options.Timestamp
+	if now.IsZero() {
+		now = time.Now()
+	}
+	for i := range times {
+		t := now
+		if b.Timestamps != nil {
+			t = b.Timestamps[i]
+		}
+		times[i] = t.UTC().Round(0)
+	}
+	return times
+}
+
+// errOvertaken says that an attempt is dead for good: its predecessor has another
+// successor.
+var errOvertaken = errors.New("enact: another append came first")
+
+// run appends behind the lane's tail, and behind fresher ones where that turns out
+// to be old. The caller holds the lane's turn.
+func (c *commit) run(ctx context.Context, l *lane) (enact.Receipt, error) {
+	if l.incarnation != c.s.incarnation() {
+		l.forget()
+	}
+	opts := &c.batch.Options
+	fresh := false // the tail was read from the leader by this call
+	for {
+		if !l.warm {
+			if err := c.s.warmUp(ctx, l); err != nil {
+				return enact.Receipt{}, err
+			}
+			fresh = true
+		}
+		if opts.IdempotencyKey != "" {
+			receipt, found, err := c.s.findKey(ctx, l, c.batch)
+			if found || err != nil {
+				return receipt, err
+			}
+		}
+		if latest := l.tail.Sequence; !opts.Expect.Holds(latest) {
+			if !fresh {
+				l.forget() // a cached tail may be old, and the actual sequence must not
+				continue
+			}
+			return enact.Receipt{}, &enact.ConflictError{
+				TenantID: c.key.tenant, ExecutionID: c.key.id, Expected: opts.Expect, Actual: latest,
+			}
+		}
+		receipt, err := c.attempt(ctx, l)
+		if errors.Is(err, errOvertaken) {
+			l.forget()
+			continue
+		}
+		if err != nil {
+			l.forget()
+			return enact.Receipt{}, err
+		}
+		return receipt, nil
+	}
+}
+
+// warmUp reads the lane's tail from the leader.
+func (s *Store) warmUp(ctx context.Context, l *lane) error {
+	l.forget()
+	last, err := s.lastRecord(ctx, l.key)
+	if err != nil {
+		return err
+	}
+	l.incarnation = s.incarnation()
+	l.keys = keyWindow{from: 1}
+	if last != nil {
+		if last.Commit.Index < last.Commit.Of {
+			return torn(last)
+		}
+		l.tail = last.Tail()
+		l.keys.from = last.Link.Number + 1
+	}
+	l.warm = true
+	return nil
+}
+
+// torn is the error for a history that ends inside a staged batch. A server with a
+// full disk can leave one; nothing is appended behind it and its events are never read.
+func torn(last *record.Record) error {
+	return last.Corrupt("torn batch: the history ends with record %d of %d of commit %s", last.Commit.Index, last.Commit.Of, last.Commit.ID)
+}
+
+// attempt makes the append's records behind the lane's tail and sends them. On
+// success the lane's tail is the append's.
+func (c *commit) attempt(ctx context.Context, l *lane) (enact.Receipt, error) {
+	if l.tail.Number == 0 {
+		if err := c.prepareCreation(ctx); err != nil {
+			return enact.Receipt{}, err
+		}
+	}
+	a, tail, err := c.encode(l.tail)
+	if err != nil {
+		return enact.Receipt{}, err
+	}
+	a.incarnation = l.incarnation
+	position, err := c.s.send(ctx, a)
+	if err != nil {
+		return enact.Receipt{}, err
+	}
+	c.s.sawPosition(position)
+	c.s.lanes.meet(c.key, position)
+	first := l.tail.Sequence + 1
+	l.tail = tail.Stored(position)
+	l.keys.add(c.s.cfg.keyWindow, keyEntry{
+		key: c.batch.Options.IdempotencyKey, last: l.tail.Number, position: position - uint64(len(c.groups)) + 1,
+	})
+	return enact.Receipt{First: first, Last: l.tail.Sequence, Position: position, Chain: l.tail.Chain}, nil
+}
+
+// prepareCreation refuses an id that lives in another tenant and writes the index
+// entry, which must be acknowledged before the first record, so that no execution
+// with events is ever unlisted.
+func (c *commit) prepareCreation(ctx context.Context) error {
+	holders, err := c.s.holders(ctx, c.key.id)
+	if err != nil {
+		return err
+	}
+	for _, tenant := range holders {
+		if tenant != c.key.tenant {
+			return fmt.Errorf("%w: %q", enact.ErrTenantMismatch, c.key.id)
+		}
+	}
+	if len(holders) > 0 {
+		return errOvertaken // created since the lane was warmed up
+	}
+	if c.announced {
+		return nil
+	}
+	if err := c.s.announce(ctx, c); err != nil {
+		return err
+	}
+	c.announced = true
+	return nil
+}
+
+// encode makes the messages of the append behind t.
+func (c *commit) encode(t record.Tail) (*attempt, record.Tail, error) {
+	a := &attempt{commit: c.id, key: c.key, predecessor: t.Position, first: t.Sequence + 1, events: len(c.batch.Events)}
+	opts := &c.batch.Options
+	next := 0
+	for i, n := range c.groups {
+		r := &record.Record{
+			TenantID: c.key.tenant, ExecutionID: c.key.id, Sequence: t.Sequence + 1,
+			Times:    c.times[next : next+n],
+			Commit:   record.Commit{ID: c.id, Index: i + 1, Of: len(c.groups)},
+			Metadata: opts.Metadata,
+		}
+		if i == 0 {
+			r.Key = opts.IdempotencyKey
+		}
+		var err error
+		if r.Payload, r.Codec, err = c.s.cfg.write.Encode(nil, r.Place(), c.batch.Events[next:next+n]); err != nil {
+			return nil, t, err
+		}
+		if t, err = r.After(t); err != nil {
+			return nil, t, err
+		}
+		msg, err := r.Message(c.s.cfg.subjects)
+		if err != nil {
+			return nil, t, err
+		}
+		if size, limit := record.HeaderBytes(msg.Header)+len(msg.Data), int(c.s.asks.nc.MaxPayload()); limit > 0 && size > limit {
+			return nil, t, &enact.TooLargeError{What: "event", Size: size, Limit: limit, Unit: "bytes"}
+		}
+		a.messages = append(a.messages, msg)
+		next += n
+	}
+	return a, t, nil
+}

@@ -1,0 +1,200 @@
+package jetstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
+)
+
+// An attempt is a commit id and a predecessor: the messages of one append, checked
+// against the position of one record.
+type attempt struct {
+	key         execution
+	commit      uuid.UUID
+	predecessor uint64 // position of the record to follow; 0: to be the first
+	incarnation string
+	first       uint64 // sequence of the first event
+	events      int
+	messages    []*nats.Msg
+}
+
+// send brings an attempt to its end: the position of its last record once it is
+// committed, or errOvertaken once it is proven that it never will be.
+//
+// Nothing but an acknowledgement is taken at its word. What the server may answer,
+// and what that proves:
+//
+//	acknowledgement          committed: a majority has written it
+//	10071 wrong last seq N   nothing: a deposed leader refuses what the new one stores
+//	10164 wrong last seq     nothing: something on the subject is in flight
+//	10158, 10167, 429        nothing: busy
+//	10176, 10199, 10210      nothing: this sending of the batch was dropped
+//	10008, 10023, 10077      nothing: no leader, no resources, no disk, for now
+//	10054, 10097             too large, unless an earlier copy was stored all the same
+//	no responders, time-out, connection lost: nothing
+//
+// After anything but an acknowledgement the leader is asked for the predecessor's
+// successor on the subject. A record has at most one successor, which never
+// changes, and replicas apply only what is committed, so that even a deposed leader
+// is right about one that it names:
+//
+//	this commit              committed
+//	another's                every copy of the attempt is dead for good
+//	none                     unproven: the same messages are sent again
+//
+// Sending again is safe at any time, since all copies are compare-and-sets against
+// one predecessor, of which at most one can win.
+func (s *Store) send(ctx context.Context, a *attempt) (position uint64, err error) {
+	sent := false // a copy may have left this process
+	for try := 0; ; try++ {
+		position, err := s.deliver(ctx, a)
+		if err == nil {
+			return position, nil
+		}
+		sent = sent || mayHaveLeft(err)
+		if !sent && lasting(err) {
+			return 0, err
+		}
+		if sent && errors.Is(err, nats.ErrConnectionClosed) {
+			return 0, a.unknown(err)
+		}
+		if sent {
+			var settled bool
+			if position, settled, err = s.settle(ctx, a, err); settled {
+				return position, err
+			}
+		}
+		if waitErr := backoff(ctx, try); waitErr != nil {
+			if !sent {
+				return 0, ended(waitErr, err)
+			}
+			return 0, a.unknown(ended(waitErr, err))
+		}
+	}
+}
+
+// deliver sends the attempt's messages once.
+func (s *Store) deliver(ctx context.Context, a *attempt) (position uint64, err error) {
+	if s.asks.nc.IsClosed() {
+		return 0, notSent(nats.ErrConnectionClosed)
+	}
+	if len(a.messages) == 1 {
+		return s.asks.publish(ctx, s.cfg.stream, a.messages[0])
+	}
+	return s.stage(ctx, a)
+}
+
+// errNotSent says that no message which could commit the attempt was sent.
+var errNotSent = errors.New("enact: not sent")
+
+func notSent(err error) error { return fmt.Errorf("%w: %w", errNotSent, err) }
+
+// settle looks for proof of what became of an attempt whose last sending ended in
+// cause. settled is false while there is none; err then says why.
+func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position uint64, settled bool, err error) {
+	next, err := s.successor(ctx, a)
+	switch {
+	case errors.Is(err, errNotFound):
+	case err != nil && !transient(err) && !lasting(err):
+		// The successor is no record of the log: it is another's all the same.
+		return 0, true, err
+	case err != nil:
+		return 0, false, ended(err, cause)
+	case next.Commit.ID != a.commit:
+		return 0, true, errOvertaken
+	default:
+		position, err := s.committed(ctx, a, next)
+		return position, true, err
+	}
+	if tooLarge := sizeRefusal(cause, a); tooLarge != nil {
+		return 0, true, tooLarge
+	}
+	// Nothing follows the predecessor, as far as this leader knows. Before the same
+	// check is made again, make sure that the predecessor still is what it was.
+	holders, err := s.holders(ctx, a.key.id)
+	if err != nil {
+		return 0, false, ended(err, cause)
+	}
+	if s.incarnation() != a.incarnation {
+		// Positions of two incarnations never meet: the check can never hold again.
+		return 0, true, errOvertaken
+	}
+	if a.predecessor == 0 && len(holders) > 0 {
+		// "Not found" was a read error, or the successor came just now: ask again.
+		return 0, false, fmt.Errorf("enact: the leader cannot read the first record of subject %q: %w", s.subject(a.key), cause)
+	}
+	return 0, false, cause
+}
+
+// successor asks the leader for the record that follows the attempt's predecessor.
+func (s *Store) successor(ctx context.Context, a *attempt) (*record.Record, error) {
+	m, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: a.predecessor + 1, NextFor: s.subject(a.key)})
+	if err != nil {
+		return nil, err
+	}
+	return s.parse(m, a.key)
+}
+
+// committed returns the position of the attempt's last record, given its first.
+func (s *Store) committed(ctx context.Context, a *attempt, first *record.Record) (uint64, error) {
+	last := first.Position + uint64(first.Commit.Of) - 1
+	if first.Commit.Of == 1 {
+		return last, nil
+	}
+	// A staged batch counts only when its last record stands: a server with a full
+	// disk can tear one.
+	m, err := retry(ctx, func() (*message, error) {
+		return s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: last})
+	})
+	if errors.Is(err, errNotFound) {
+		return 0, torn(first)
+	}
+	if err != nil {
+		return 0, a.unknown(err)
+	}
+	r, err := s.parse(m, a.key)
+	if err != nil {
+		return 0, err
+	}
+	if r.Commit.ID != a.commit || r.Commit.Index != r.Commit.Of {
+		return 0, torn(first)
+	}
+	return last, nil
+}
+
+// unknown is the error for an attempt that was neither proven stored nor dead.
+func (a *attempt) unknown(cause error) error {
+	return &enact.UnknownOutcomeError{
+		TenantID: a.key.tenant, ExecutionID: a.key.id, CommitID: a.commit.String(), Predecessor: a.predecessor,
+		Incarnation: a.incarnation, Records: len(a.messages), First: a.first, Events: a.events, Cause: cause,
+	}
+}
+
+// mayHaveLeft reports whether a sending that ended in err may have reached a
+// server. What nats.go refuses by itself has not.
+func mayHaveLeft(err error) bool {
+	for _, local := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionDraining, nats.ErrMaxPayload, errNotSent} {
+		if errors.Is(err, local) {
+			return false
+		}
+	}
+	return true
+}
+
+// sizeRefusal turns the server's word on size into the typed error.
+func sizeRefusal(err error, a *attempt) error {
+	if !hasCode(err, codeTooLarge) && !hasCode(err, codeHeadersTooLarge) {
+		return nil
+	}
+	size := 0
+	for _, m := range a.messages {
+		size = max(size, record.HeaderBytes(m.Header)+len(m.Data))
+	}
+	return fmt.Errorf("%w: %w", &enact.TooLargeError{What: "record", Size: size, Unit: "bytes"}, err)
+}

@@ -1,0 +1,142 @@
+package jetstore
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
+)
+
+// execution is the full identity of an execution.
+type execution struct {
+	tenant enact.TenantID
+	id     enact.ExecutionID
+}
+
+// lane is one execution's queue of appends and what is known of its tail. Appends
+// of this process to one execution take turns in the order they came, instead of
+// fighting over the expected-sequence check.
+type lane struct {
+	key  execution
+	turn chan struct{} // holds one token; goroutines that wait for it are served in order
+	refs int           // guarded by lanes.mu
+
+	// The rest belongs to whoever holds the turn.
+	warm        bool
+	incarnation string
+	tail        record.Tail
+	keys        keyWindow
+}
+
+// lock waits for the lane's turn.
+func (l *lane) lock(ctx context.Context) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *lane) unlock() { <-l.turn }
+
+// forget makes the next append ask the leader.
+func (l *lane) forget() { l.warm, l.tail, l.keys = false, record.Tail{}, keyWindow{} }
+
+// lanes holds the lanes in use and, of the idle ones, those used last. Beside them
+// it keeps for each execution the highest position that this store has met, which
+// is what a fence compares answers with, and the tenants of ids.
+type lanes struct {
+	mu      sync.Mutex
+	active  map[execution]*lane
+	idle    *simplelru.LRU[execution, *lane]
+	met     *simplelru.LRU[execution, uint64]
+	tenants *simplelru.LRU[enact.ExecutionID, enact.TenantID]
+}
+
+// metFactor is how many more executions are remembered by position than by tail:
+// an entry is small, and a forgotten one cannot expose a stale answer.
+const metFactor = 8
+
+func newLanes(size int) *lanes {
+	return &lanes{
+		active:  make(map[execution]*lane),
+		idle:    newLRU[execution, *lane](size),
+		met:     newLRU[execution, uint64](size * metFactor),
+		tenants: newLRU[enact.ExecutionID, enact.TenantID](size * metFactor),
+	}
+}
+
+// newLRU makes a cache. Its only error is a size below 1.
+func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
+	c, _ := simplelru.NewLRU[K, V](max(size, 1), nil)
+	return c
+}
+
+// acquire returns the execution's lane; release must be called with it.
+func (ls *lanes) acquire(key execution) *lane {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	l := ls.active[key]
+	if l == nil {
+		if idle, ok := ls.idle.Get(key); ok {
+			ls.idle.Remove(key)
+			l = idle
+		} else {
+			l = &lane{key: key, turn: make(chan struct{}, 1)}
+		}
+		ls.active[key] = l
+	}
+	l.refs++
+	return l
+}
+
+func (ls *lanes) release(l *lane) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l.refs--; l.refs > 0 {
+		return
+	}
+	delete(ls.active, l.key)
+	if l.warm {
+		ls.idle.Add(l.key, l)
+	}
+}
+
+// meet records that the execution has a record at position.
+func (ls *lanes) meet(key execution, position uint64) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if old, ok := ls.met.Get(key); !ok || position > old {
+		ls.met.Add(key, position)
+	}
+	ls.tenants.Add(key.id, key.tenant)
+}
+
+// highest returns the highest position met of the execution, 0 if none.
+func (ls *lanes) highest(key execution) uint64 {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	p, _ := ls.met.Get(key)
+	return p
+}
+
+// tenantOf returns the tenant that the id was met in.
+func (ls *lanes) tenantOf(id enact.ExecutionID) (enact.TenantID, bool) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.tenants.Get(id)
+}
+
+// reset forgets everything about idle executions: the stream is a new one. Lanes in
+// use notice by their incarnation.
+func (ls *lanes) reset() {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.idle.Purge()
+	ls.met.Purge()
+	ls.tenants.Purge()
+}

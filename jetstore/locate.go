@@ -1,0 +1,82 @@
+package jetstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/enactlog/enact/internal/record"
+)
+
+// before returns the tail of the history just before the record that holds event
+// sequence: where a read begins in the middle, its chain check starts there.
+func (s *Store) before(ctx context.Context, key execution, last *record.Record, sequence uint64) (record.Tail, error) {
+	if sequence == 1 {
+		return record.Tail{}, nil
+	}
+	start, err := s.locate(ctx, key, last, func(first, _ uint64) bool { return first <= sequence })
+	if err != nil || start.Link.Number == 1 {
+		return record.Tail{}, err
+	}
+	prev, err := s.recordAt(ctx, key, start.Previous())
+	if err != nil {
+		return record.Tail{}, err
+	}
+	return prev.Tail(), nil
+}
+
+// locate returns the latest record, at or before from, that has reached its goal;
+// reached is told a record's first sequence and its number, and holds for the first
+// record and every one up to some point. Each step takes the farthest jump in the
+// record's back list that does not pass the goal: O(log n) point reads.
+func (s *Store) locate(ctx context.Context, key execution, from *record.Record, reached func(sequence, number uint64) bool) (*record.Record, error) {
+	r := from
+	for !reached(r.Sequence, r.Link.Number) {
+		i, jump, number := 0, 0, r.Link.Number-1
+		for n := range record.Numbers(r.Link.Number) {
+			if reached(r.Link.Back[i].Sequence, n) {
+				break
+			}
+			jump, number = i, n
+			i++
+		}
+		ref := r.Link.Back[jump]
+		earlier, err := s.recordAt(ctx, key, ref.Position)
+		if err != nil {
+			return nil, err
+		}
+		if earlier.Sequence != ref.Sequence || earlier.Link.Number != number {
+			return nil, r.Corrupt("link: record %d with event %d is not at position %d", number, ref.Sequence, ref.Position)
+		}
+		r = earlier
+	}
+	return r, nil
+}
+
+// recordAt reads the execution's record at a position that another of its records
+// names: from any replica, and where that has nothing that fits, from the leader.
+func (s *Store) recordAt(ctx context.Context, key execution, position uint64) (*record.Record, error) {
+	for try := range staleTries {
+		m, err := s.reads.directGet(ctx, s.cfg.stream, getRequest{Seq: position})
+		if err == nil {
+			if r, err := s.parse(m, key); err == nil {
+				return r, nil
+			}
+			break
+		}
+		if waitErr := backoff(ctx, try); waitErr != nil {
+			return nil, ended(waitErr, err)
+		}
+	}
+	m, err := retry(ctx, func() (*message, error) {
+		return s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: position})
+	})
+	if errors.Is(err, errNotFound) {
+		return nil, (&record.Record{TenantID: key.tenant, ExecutionID: key.id, Position: position}).
+			Corrupt("the stream has no message where the execution's records say one is")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("enact: read position %d: %w", position, err)
+	}
+	return s.parse(m, key)
+}

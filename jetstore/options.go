@@ -1,0 +1,213 @@
+package jetstore
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
+)
+
+// Defaults of the options.
+const (
+	DefaultStream    = "ENACT"
+	DefaultTimeout   = 30 * time.Second
+	DefaultCacheSize = 10_000
+	DefaultKeyWindow = 64
+)
+
+// indexSuffix makes the index stream's name from the log stream's.
+const indexSuffix = "_INDEX"
+
+// Option is an option of [Open], [Connect] and [EnsureStream].
+type Option func(*config) error
+
+type config struct {
+	stream     string
+	subjects   enact.Subjects
+	apiPrefix  string
+	timeout    time.Duration
+	cacheSize  int
+	keyWindow  int
+	codecs     codec.Set
+	write      codec.Codec
+	natsOpts   []nats.Option
+	replicas   int
+	memory     bool
+	local      bool
+	onShutdown func(context.Context) error
+}
+
+func newConfig(opts []Option) (*config, error) {
+	c := &config{
+		stream: DefaultStream, apiPrefix: "$JS.API", timeout: DefaultTimeout,
+		cacheSize: DefaultCacheSize, keyWindow: DefaultKeyWindow, write: codec.JSON{},
+	}
+	c.subjects, _ = enact.NewSubjects("")
+	c.codecs, _ = codec.NewSet()
+	for _, opt := range opts {
+		if opt == nil {
+			continue
+		}
+		if err := opt(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (c *config) index() string { return c.stream + indexSuffix }
+
+// WithStream names the log's stream; the index stream is <name>_INDEX. Default
+// (and ""): [DefaultStream]. 1 to 200 bytes of letters, digits, '_' and '-'.
+func WithStream(name string) Option {
+	return func(c *config) error {
+		if name == "" {
+			name = DefaultStream
+		}
+		if len(name) > 200 || enact.EncodeToken(name) != name {
+			return &enact.OptionError{Option: "WithStream", Reason: fmt.Sprintf("%.250q is not 1 to 200 letters, digits, '_' and '-'", name)}
+		}
+		c.stream = name
+		return nil
+	}
+}
+
+// WithPrefix sets the prefix of the log's subjects. Default (and ""):
+// enact.DefaultPrefix. A stream has one prefix, set when it is created.
+func WithPrefix(prefix string) Option {
+	return func(c *config) (err error) {
+		c.subjects, err = enact.NewSubjects(prefix)
+		return err
+	}
+}
+
+// WithDomain addresses the JetStream of a domain; "" means the server's own.
+func WithDomain(domain string) Option {
+	return func(c *config) error {
+		if domain == "" {
+			c.apiPrefix = "$JS.API"
+			return nil
+		}
+		if strings.ContainsAny(domain, " .*>\t\r\n") {
+			return &enact.OptionError{Option: "WithDomain", Reason: fmt.Sprintf("%.250q is not a domain", domain)}
+		}
+		c.apiPrefix = "$JS." + domain + ".API"
+		return nil
+	}
+}
+
+// WithAPIPrefix sets the subject prefix of the JetStream API, for an API that is
+// imported from another account. Default: "$JS.API".
+func WithAPIPrefix(prefix string) Option {
+	return func(c *config) error {
+		prefix = strings.TrimSuffix(prefix, ".")
+		if prefix == "" || strings.ContainsAny(prefix, " *>\t\r\n") {
+			return &enact.OptionError{Option: "WithAPIPrefix", Reason: fmt.Sprintf("%.250q is not a subject prefix", prefix)}
+		}
+		c.apiPrefix = prefix
+		return nil
+	}
+}
+
+// WithTimeout bounds calls whose context has no deadline. Default (and 0):
+// [DefaultTimeout], which is longer than an election takes.
+func WithTimeout(d time.Duration) Option {
+	return func(c *config) error {
+		if d < 0 {
+			return &enact.OptionError{Option: "WithTimeout", Reason: fmt.Sprintf("%v is below 0", d)}
+		}
+		if d == 0 {
+			d = DefaultTimeout
+		}
+		c.timeout = d
+		return nil
+	}
+}
+
+// WithCacheSize bounds the executions whose tail is kept in memory, about 1 KiB
+// each, so that an append to them is one round trip. Default (and 0):
+// [DefaultCacheSize].
+func WithCacheSize(executions int) Option {
+	return func(c *config) error {
+		if executions < 0 {
+			return &enact.OptionError{Option: "WithCacheSize", Reason: fmt.Sprintf("%d is below 0", executions)}
+		}
+		if executions == 0 {
+			executions = DefaultCacheSize
+		}
+		c.cacheSize = executions
+		return nil
+	}
+}
+
+// WithKeyWindow sets how many of an execution's last records are searched for an
+// idempotency key. Default (and 0): [DefaultKeyWindow]. At most 1024.
+func WithKeyWindow(records int) Option {
+	return func(c *config) error {
+		if records < 0 || records > 1024 {
+			return &enact.OptionError{Option: "WithKeyWindow", Reason: fmt.Sprintf("%d is not within 0 to 1024", records)}
+		}
+		if records == 0 {
+			records = DefaultKeyWindow
+		}
+		c.keyWindow = records
+		return nil
+	}
+}
+
+// WithCodec makes the store write with w and read what w and others write. JSON
+// is always read. Default: JSON.
+func WithCodec(w codec.Codec, others ...codec.Codec) Option {
+	return func(c *config) (err error) {
+		if c.codecs, err = codec.NewSet(append([]codec.Codec{w}, others...)...); err == nil {
+			c.write = w
+		}
+		return err
+	}
+}
+
+// WithNATS adds options to the connections that [Connect] makes: credentials,
+// TLS, a name.
+func WithNATS(opts ...nats.Option) Option {
+	return func(c *config) error {
+		c.natsOpts = append(c.natsOpts, opts...)
+		return nil
+	}
+}
+
+// WithReplicas sets the replicas of streams that [EnsureStream] creates, 1 to 5.
+// Default (and 0): 3 where the server is part of a cluster, 1 elsewhere.
+func WithReplicas(n int) Option {
+	return func(c *config) error {
+		if n < 0 || n > 5 {
+			return &enact.OptionError{Option: "WithReplicas", Reason: fmt.Sprintf("%d is not within 0 to 5", n)}
+		}
+		c.replicas = n
+		return nil
+	}
+}
+
+// WithMemoryStorage keeps the streams that [EnsureStream] creates in the server's
+// memory, and lets [Open] accept such streams. Nothing survives the server: for
+// tests only.
+func WithMemoryStorage() Option {
+	return func(c *config) error {
+		c.memory = true
+		return nil
+	}
+}
+
+// WithLocalServer says that the server lives in this process: RequiresNetwork
+// reports false. onShutdown, unless nil, is called once, at the end of Shutdown.
+// Package embedded uses it.
+func WithLocalServer(onShutdown func(context.Context) error) Option {
+	return func(c *config) error {
+		c.local, c.onShutdown = true, onShutdown
+		return nil
+	}
+}

@@ -1,0 +1,68 @@
+package jetstore
+
+import (
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
+)
+
+// Header bytes that packing reserves: for the fixed headers of a record, and for
+// each further event whose time differs.
+const (
+	fixedHeaders  = 2048
+	timeDistance  = 22
+	headerPerMeta = len(record.HeaderMetaPrefix) + len(": \r\n")
+)
+
+// pack divides the append's events into as few records as the record's limits
+// allow, in order, and returns the number of events of each. One event alone may
+// exceed them, up to what the server takes, which encode checks. It returns an
+// [*enact.TooLargeError] for more records than a transaction can hold.
+func (s *Store) pack(c *commit) ([]int, error) {
+	events := c.batch.Events
+	if len(events) == 1 {
+		return []int{1}, nil
+	}
+	budget := record.MaxBytes - fixedHeaders - len(c.batch.Options.IdempotencyKey)*3
+	for k, v := range c.batch.Options.Metadata {
+		budget -= len(enact.EncodeToken(k)) + len(enact.EncodeToken(v)) + headerPerMeta
+	}
+	perEvent := 1 // the comma or bracket
+	maxEvents := record.MaxEvents
+	if differ(c) {
+		perEvent += timeDistance
+		headerRoom := record.MaxHeaderBytes - (record.MaxBytes - budget)
+		maxEvents = min(maxEvents, max(1, headerRoom/timeDistance))
+	}
+	if c.batch.Options.OneEventPerRecord {
+		maxEvents = 1
+	}
+	var groups []int
+	var text []byte
+	size, n := 0, 0
+	for _, e := range events {
+		var err error
+		if text, err = enact.AppendEvent(text[:0], e); err != nil {
+			return nil, err
+		}
+		cost := len(text) + perEvent
+		if n > 0 && (n == maxEvents || size+cost > budget) {
+			groups = append(groups, n)
+			size, n = 0, 0
+		}
+		size, n = size+cost, n+1
+	}
+	groups = append(groups, n)
+	if len(groups) > record.MaxStaged {
+		return nil, &enact.TooLargeError{What: "batch", Size: len(groups), Limit: record.MaxStaged, Unit: "records"}
+	}
+	return groups, nil
+}
+
+func differ(c *commit) bool {
+	for _, t := range c.times[1:] {
+		if !t.Equal(c.times[0]) {
+			return true
+		}
+	}
+	return false
+}

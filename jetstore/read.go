@@ -1,0 +1,176 @@
+package jetstore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
+)
+
+// LoadEvents implements enact.Reader.
+func (s *Store) LoadEvents(ctx context.Context, execution enact.ExecutionID, opts ...enact.ReadOption) ([]enact.StoredEvent, error) {
+	return s.LoadEventsAfter(ctx, execution, 0, opts...)
+}
+
+// LoadEventsAfter implements enact.Reader.
+func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID, afterSeq uint64, opts ...enact.ReadOption) ([]enact.StoredEvent, error) {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	o, err := readOptions(execution, opts)
+	if err != nil {
+		return nil, err
+	}
+	events := []enact.StoredEvent{}
+	for rd := s.newReading(execution, afterSeq, o); ; {
+		page, err := rd.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if page == nil {
+			return events, nil
+		}
+		events = append(events, page...)
+	}
+}
+
+// Events implements enact.Reader. Where the context has no deadline, the store's
+// time-out bounds each wait for the server, not the iteration.
+func (s *Store) Events(ctx context.Context, execution enact.ExecutionID, afterSeq uint64, opts ...enact.ReadOption) iter.Seq2[enact.StoredEvent, error] {
+	return func(yield func(enact.StoredEvent, error) bool) {
+		for rd := (*reading)(nil); ; {
+			page, err := func() ([]enact.StoredEvent, error) {
+				ctx, end, err := s.begin(ctx)
+				if err != nil {
+					return nil, err
+				}
+				defer end()
+				if rd == nil {
+					o, err := readOptions(execution, opts)
+					if err != nil {
+						return nil, err
+					}
+					rd = s.newReading(execution, afterSeq, o)
+				}
+				return rd.next(ctx)
+			}()
+			if err != nil {
+				yield(enact.StoredEvent{}, err)
+				return
+			}
+			if page == nil {
+				return
+			}
+			for _, ev := range page {
+				if !yield(ev, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// LatestSequence implements enact.Reader.
+func (s *Store) LatestSequence(ctx context.Context, execution enact.ExecutionID, opts ...enact.ReadOption) (sequence uint64, ok bool, err error) {
+	head, err := s.Head(ctx, execution, opts...)
+	return head.Sequence, head.Sequence > 0, err
+}
+
+// ExecutionExists implements enact.Reader.
+func (s *Store) ExecutionExists(ctx context.Context, execution enact.ExecutionID, opts ...enact.ReadOption) (bool, error) {
+	head, err := s.Head(ctx, execution, opts...)
+	return head.Sequence > 0, err
+}
+
+// CountEvents implements enact.Reader.
+func (s *Store) CountEvents(ctx context.Context, execution enact.ExecutionID, opts ...enact.ReadOption) (uint64, error) {
+	head, err := s.Head(ctx, execution, opts...)
+	return head.Sequence, err
+}
+
+// Head returns the end of an execution's history, which later proves it. An unknown
+// execution has a head whose Sequence is 0. Errors are those of enact.Reader.
+func (s *Store) Head(ctx context.Context, execution enact.ExecutionID, opts ...enact.ReadOption) (enact.Head, error) {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return enact.Head{}, err
+	}
+	defer end()
+	o, err := readOptions(execution, opts)
+	if err != nil {
+		return enact.Head{}, err
+	}
+	key, last, err := s.watermark(ctx, execution, o)
+	head := enact.Head{TenantID: key.tenant, ExecutionID: execution}
+	if err != nil || last == nil {
+		return head, err
+	}
+	if last.Commit.Index < last.Commit.Of {
+		return head, torn(last)
+	}
+	head.Sequence, head.Position, head.Chain = last.Last(), last.Position, last.Link.Chain
+	return head, nil
+}
+
+func readOptions(execution enact.ExecutionID, opts []enact.ReadOption) (enact.ReadOptions, error) {
+	o := enact.NewReadOptions(opts...)
+	if err := execution.Validate(); err != nil {
+		return o, err
+	}
+	return o, o.Validate()
+}
+
+// watermark returns the execution's last record, which the read must reach; nil if
+// it has none.
+func (s *Store) watermark(ctx context.Context, id enact.ExecutionID, o enact.ReadOptions) (execution, *record.Record, error) {
+	type answer struct {
+		key  execution
+		last *record.Record
+	}
+	a, err := retry(ctx, func() (answer, error) {
+		key, last, err := s.lastOf(ctx, id, o)
+		if err == nil && o.AtLeast > 0 && (last == nil || last.Last() < o.AtLeast) {
+			err = fmt.Errorf("%w: execution %q has not reached sequence %d", enact.ErrStale, id, o.AtLeast)
+		}
+		return answer{key, last}, err
+	})
+	return a.key, a.last, err
+}
+
+func (s *Store) lastOf(ctx context.Context, id enact.ExecutionID, o enact.ReadOptions) (execution, *record.Record, error) {
+	key := execution{id: id}
+	if o.TenantID != nil {
+		key.tenant = *o.TenantID
+	} else {
+		tenant, ok, err := s.tenantOf(ctx, id)
+		if err != nil || !ok {
+			return key, nil, err
+		}
+		key.tenant = tenant
+	}
+	if o.AllowStale {
+		last, err := s.anyLast(ctx, key)
+		return key, last, err
+	}
+	last, err := s.lastRecord(ctx, key)
+	return key, last, err
+}
+
+// anyLast asks any replica for the execution's last record. What the replica has
+// not got, the read does not see: that is what AllowStale allows.
+func (s *Store) anyLast(ctx context.Context, key execution) (*record.Record, error) {
+	m, err := retry(ctx, func() (*message, error) {
+		return s.reads.directGet(ctx, s.cfg.stream, getRequest{LastFor: s.subject(key)})
+	})
+	if err == errNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.parse(m, key)
+}

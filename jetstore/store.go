@@ -1,0 +1,246 @@
+package jetstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/enactlog/enact"
+)
+
+var (
+	_ enact.EventStore = (*Store)(nil)
+	_ enact.Committer  = (*Store)(nil)
+)
+
+// Store is the log in a JetStream stream. It may be used from any number of
+// goroutines. It must be closed with [Store.Shutdown].
+type Store struct {
+	cfg   *config
+	reads *api // bulk reads, so that a long answer does not hold up an append
+	asks  *api // appends, and questions to the leader
+	owned []*nats.Conn
+
+	lanes   *lanes
+	index   *confirmations
+	batches chan struct{} // one token for each open transaction
+	seen    atomic.Uint64 // highest position that this store has written or read
+	inc     atomic.Value  // string: incarnation of the stream
+
+	mu       sync.Mutex
+	closed   bool
+	inFlight sync.WaitGroup
+	done     chan struct{} // closed when Shutdown has finished
+
+	patience context.Context // ends when Shutdown no longer waits for calls in flight
+	cut      context.CancelFunc
+}
+
+// Open opens the log on a connection of the caller's, which stays the caller's:
+// Shutdown does not close it. The connection should have been made with
+// nats.ReconnectBufSize(-1): what is buffered while it is down reaches the server
+// at a time of its own.
+//
+// It returns enact.ErrStreamNotFound if the stream or its index stream is
+// missing, an [*enact.StreamConfigError] that names each setting which breaks a
+// guarantee, enact.ErrServerTooOld, an [*enact.OptionError], or what the
+// connection returned. It creates nothing.
+func Open(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, cfg, nc, nc)
+}
+
+// Connect connects to the servers at url (one or more, separated by commas) and
+// opens the log there, as [Open] does. The store owns two connections, one for
+// reads and one for writes; both reconnect for ever.
+func Connect(ctx context.Context, url string, opts ...Option) (*Store, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	var conns []*nats.Conn
+	for _, use := range []string{"writes", "reads"} {
+		nc, err := dial(ctx, cfg, url, "enact "+use)
+		if err != nil {
+			closeAll(conns)
+			return nil, err
+		}
+		conns = append(conns, nc)
+	}
+	s, err := open(ctx, cfg, conns[0], conns[1])
+	if err != nil {
+		closeAll(conns)
+		return nil, err
+	}
+	s.owned = conns
+	return s, nil
+}
+
+// dial makes one connection of the store's own. ReconnectBufSize(-1) makes a
+// publish fail at once while the connection is down, so that no copy of an append
+// lies in a buffer after its outcome was settled.
+func dial(ctx context.Context, cfg *config, url, name string) (*nats.Conn, error) {
+	opts := append([]nats.Option{
+		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(100 * time.Millisecond),
+	}, cfg.natsOpts...)
+	if deadline, ok := ctx.Deadline(); ok {
+		opts = append(opts, nats.Timeout(max(time.Until(deadline), time.Millisecond)))
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("enact: connect to %s: %w", url, err)
+	}
+	return nc, nil
+}
+
+func closeAll(conns []*nats.Conn) {
+	for _, nc := range conns {
+		nc.Close()
+	}
+}
+
+func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, error) {
+	s := &Store{
+		cfg:     cfg,
+		asks:    &api{nc: writes, prefix: cfg.apiPrefix},
+		reads:   &api{nc: reads, prefix: cfg.apiPrefix},
+		lanes:   newLanes(cfg.cacheSize),
+		index:   newConfirmations(cfg.cacheSize * metFactor),
+		batches: make(chan struct{}, maxOpenBatches),
+		done:    make(chan struct{}),
+	}
+	s.patience, s.cut = context.WithCancel(context.Background())
+	ctx, cancel := s.withTimeout(ctx)
+	defer cancel()
+	inc, err := check(ctx, cfg, s.asks)
+	if err != nil {
+		return nil, err
+	}
+	s.inc.Store(inc)
+	return s, nil
+}
+
+// Name returns "jetstream".
+func (s *Store) Name() string { return "jetstream" }
+
+// RequiresNetwork reports whether the server lives outside this process.
+func (s *Store) RequiresNetwork() bool { return !s.cfg.local }
+
+// SupportsAirGapped is the opposite of RequiresNetwork.
+func (s *Store) SupportsAirGapped() bool { return s.cfg.local }
+
+// StreamName returns the name of the log's stream.
+func (s *Store) StreamName() string { return s.cfg.stream }
+
+// Subjects returns the log's subject scheme.
+func (s *Store) Subjects() enact.Subjects { return s.cfg.subjects }
+
+// Conn returns the connection that the store reads with, for consumers beside the
+// store. It must not be closed.
+func (s *Store) Conn() *nats.Conn { return s.reads.nc }
+
+// APIPrefix returns the subject prefix of the JetStream API that the store uses.
+func (s *Store) APIPrefix() string { return s.cfg.apiPrefix }
+
+// HealthCheck asks the leaders of both streams for their state and checks that
+// the settings still keep the log's guarantees. Errors are those of [Open].
+func (s *Store) HealthCheck(ctx context.Context) error {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = check(ctx, s.cfg, s.asks)
+	return err
+}
+
+// Shutdown refuses new calls, waits for those in flight, closes the connections
+// that the store made, and, for an embedded server, stops it. If ctx ends first,
+// the calls in flight end with its error and Shutdown returns it once they have.
+// Further calls wait for the first to finish and return nil.
+func (s *Store) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	again := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if again {
+		select {
+		case <-s.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(s.done)
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		s.inFlight.Wait()
+	}()
+	var late error
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		late = ctx.Err()
+		s.cut()
+		<-idle
+	}
+	s.cut()
+	closeAll(s.owned)
+	if s.cfg.onShutdown != nil {
+		// The server is stopped even if the caller's patience is at its end: left
+		// running, it would keep the directory's lock.
+		if err := s.cfg.onShutdown(context.WithoutCancel(ctx)); err != nil {
+			return errors.Join(late, err)
+		}
+	}
+	return late
+}
+
+// begin counts a call in and bounds its context. end must be called when it is over.
+func (s *Store) begin(ctx context.Context) (_ context.Context, end func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, enact.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	s.inFlight.Add(1)
+	ctx, cancel := s.withTimeout(ctx)
+	unhook := context.AfterFunc(s.patience, cancel)
+	return ctx, func() {
+		unhook()
+		cancel()
+		s.inFlight.Done()
+	}, nil
+}
+
+func (s *Store) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, s.cfg.timeout)
+}
+
+// sawPosition remembers the highest position that this store has met.
+func (s *Store) sawPosition(p uint64) {
+	for {
+		old := s.seen.Load()
+		if p <= old || s.seen.CompareAndSwap(old, p) {
+			return
+		}
+	}
+}

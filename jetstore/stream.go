@@ -1,0 +1,211 @@
+package jetstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/enactlog/enact"
+)
+
+// MinServerVersion is the oldest server that keeps the log's promises: earlier
+// ones corrupt expected-sequence checks beside batches (nats-server 39a478eec).
+const MinServerVersion = "2.14.5"
+
+// Stream metadata that the log writes.
+const (
+	metaIncarnation = "enact.incarnation" // UUID of this making of the stream
+	metaFormat      = "enact.format"      // version of the wire format
+)
+
+// wireFormat is the version of docs/wire-format.md that this release writes.
+const wireFormat = "1"
+
+// EnsureStream creates the log's stream and its index stream where they are
+// missing, and changes nothing where they are not. Both have file storage, no
+// limits, and deny deletes and purges. Errors are those of [Open].
+func EnsureStream(ctx context.Context, nc *nats.Conn, opts ...Option) error {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, cfg.timeout)
+		defer cancel()
+	}
+	a := &api{nc: nc, prefix: cfg.apiPrefix}
+	if err := checkServer(nc); err != nil {
+		return err
+	}
+	if cfg.replicas == 0 {
+		cfg.replicas = 1
+		if nc.ConnectedClusterName() != "" {
+			cfg.replicas = 3
+		}
+	}
+	// The index first: a log without an index would be a log that cannot be listed.
+	for _, want := range []jetstream.StreamConfig{cfg.indexConfig(time.Now()), cfg.logConfig(time.Now())} {
+		if err := ensure(ctx, a, want); err != nil {
+			return err
+		}
+	}
+	_, err = check(ctx, cfg, a)
+	return err
+}
+
+// ensure creates one stream unless it exists. While a cluster elects a leader the
+// answers are errors that pass.
+func ensure(ctx context.Context, a *api, want jetstream.StreamConfig) error {
+	for try := 0; ; try++ {
+		_, err := a.info(ctx, want.Name, "")
+		if errors.Is(err, enact.ErrStreamNotFound) {
+			var created streamInfo
+			err = a.request(ctx, "STREAM.CREATE."+want.Name, want, &created)
+			if hasCode(err, codeStreamNameInUse) {
+				// Made by somebody else in between; whether it will do, check says.
+				err = nil
+			}
+		}
+		if err == nil || lasting(err) || createRefused(err) {
+			return err
+		}
+		if waitErr := backoff(ctx, try); waitErr != nil {
+			return ended(waitErr, err)
+		}
+	}
+}
+
+// createRefused reports whether the server has said no for good: a client's
+// error, other than a resource that may become free.
+func createRefused(err error) bool {
+	apiErr, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && apiErr.Code >= 400 && apiErr.Code < 500
+}
+
+func (c *config) baseConfig(name, subject, description string, now time.Time) jetstream.StreamConfig {
+	storage := jetstream.FileStorage
+	if c.memory {
+		storage = jetstream.MemoryStorage
+	}
+	return jetstream.StreamConfig{
+		Name:        name,
+		Description: description,
+		Subjects:    []string{subject},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		Storage:     storage,
+		Replicas:    c.replicas,
+		MaxMsgs:     -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1,
+		DenyDelete: true, DenyPurge: true,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		// Positions of two incarnations of a stream never meet, and a later one's
+		// are higher, so that nothing cached from the old one fits the new one.
+		FirstSeq: uint64(now.Unix()) << 20,
+		Metadata: map[string]string{metaIncarnation: uuid.NewString(), metaFormat: wireFormat},
+	}
+}
+
+func (c *config) logConfig(now time.Time) jetstream.StreamConfig {
+	return c.baseConfig(c.stream, c.subjects.All(), "Agent executions: one subject an execution", now)
+}
+
+func (c *config) indexConfig(now time.Time) jetstream.StreamConfig {
+	return c.baseConfig(c.index(), c.subjects.AllIndex(), "Agent executions: one message a creation", now)
+}
+
+// check holds the server and both streams against what the log needs and returns
+// the log stream's incarnation.
+func check(ctx context.Context, cfg *config, a *api) (incarnation string, err error) {
+	if err := checkServer(a.nc); err != nil {
+		return "", err
+	}
+	for _, want := range []struct{ name, subject string }{
+		{cfg.index(), cfg.subjects.AllIndex()},
+		{cfg.stream, cfg.subjects.All()},
+	} {
+		info, err := retry(ctx, func() (*streamInfo, error) { return a.info(ctx, want.name, "") })
+		if err != nil {
+			return "", err
+		}
+		if problems := streamProblems(&info.Config, want.subject, cfg.memory); len(problems) > 0 {
+			return "", &enact.StreamConfigError{Stream: want.name, Problems: problems}
+		}
+		incarnation = info.incarnation()
+	}
+	return incarnation, nil
+}
+
+// checkServer refuses servers that are too old. A pre-release counts as its release.
+func checkServer(nc *nats.Conn) error {
+	have := nc.ConnectedServerVersion()
+	if have == "" {
+		return nil // not connected just now: what is asked next says so
+	}
+	if versionLess(have, MinServerVersion) {
+		return fmt.Errorf("%w: %s, need %s", enact.ErrServerTooOld, have, MinServerVersion)
+	}
+	return nil
+}
+
+func versionLess(a, b string) bool {
+	x, y := versionNumbers(a), versionNumbers(b)
+	for i := range x {
+		if x[i] != y[i] {
+			return x[i] < y[i]
+		}
+	}
+	return false
+}
+
+func versionNumbers(v string) (n [3]int) {
+	v, _, _ = strings.Cut(strings.TrimPrefix(v, "v"), "-")
+	for i, part := range strings.SplitN(v, ".", 3) {
+		n[i], _ = strconv.Atoi(part)
+	}
+	return n
+}
+
+// streamProblems names every setting that breaks a guarantee of the log.
+func streamProblems(c *jetstream.StreamConfig, subject string, memory bool) []enact.StreamProblem {
+	var problems []enact.StreamProblem
+	expect := func(ok bool, setting string, have any, want, why string) {
+		if !ok {
+			problems = append(problems, enact.StreamProblem{Setting: setting, Have: fmt.Sprint(have), Want: want, Why: why})
+		}
+	}
+	const kept, addressed = "events are never lost", "every execution has one subject"
+	expect(len(c.Subjects) == 1 && c.Subjects[0] == subject, "subjects", c.Subjects, subject, addressed)
+	expect(c.Retention == jetstream.LimitsPolicy, "retention", c.Retention, "limits", kept)
+	expect(c.Storage == jetstream.FileStorage || memory, "storage", c.Storage, "file", "events survive a restart")
+	expect(c.Discard == jetstream.DiscardNew, "discard", c.Discard, "new", kept)
+	expect(c.MaxMsgs <= 0, "max_msgs", c.MaxMsgs, "unlimited", kept)
+	expect(c.MaxBytes <= 0, "max_bytes", c.MaxBytes, "unlimited", "the log grows without deletion")
+	expect(c.MaxAge == 0, "max_age", c.MaxAge, "unlimited", kept)
+	expect(c.MaxMsgsPerSubject <= 0, "max_msgs_per_subject", c.MaxMsgsPerSubject, "unlimited", kept)
+	expect(c.MaxMsgSize <= 0, "max_msg_size", c.MaxMsgSize, "unlimited", "any event that the server takes can be stored")
+	expect(!c.NoAck, "no_ack", c.NoAck, "false", "an append is acknowledged")
+	expect(!c.Sealed, "sealed", c.Sealed, "false", "the log takes appends")
+	expect(c.DenyDelete, "deny_delete", c.DenyDelete, "true", kept)
+	expect(c.DenyPurge, "deny_purge", c.DenyPurge, "true", kept)
+	expect(!c.AllowRollup, "allow_rollup_hdrs", c.AllowRollup, "false", kept)
+	expect(c.AllowDirect, "allow_direct", c.AllowDirect, "true", "reads are served by every replica")
+	expect(c.AllowAtomicPublish, "allow_atomic", c.AllowAtomicPublish, "true", "large batches are atomic")
+	expect(!c.AllowMsgTTL, "allow_msg_ttl", c.AllowMsgTTL, "false", kept)
+	expect(c.SubjectDeleteMarkerTTL == 0, "subject_delete_marker_ttl", c.SubjectDeleteMarkerTTL, "unset", kept)
+	expect(!c.AllowMsgCounter, "allow_msg_counter", c.AllowMsgCounter, "false", "events are stored as they are sent")
+	expect(!c.AllowMsgSchedules, "allow_msg_schedules", c.AllowMsgSchedules, "false", "events are stored when they are sent")
+	expect(c.PersistMode == jetstream.DefaultPersistMode, "persist_mode", c.PersistMode, "default", "an acknowledged event is written")
+	expect(c.SubjectTransform == nil, "subject_transform", "set", "unset", addressed)
+	expect(c.Mirror == nil, "mirror", "set", "unset", "the log takes appends")
+	expect(len(c.Sources) == 0, "sources", "set", "unset", "events come from appends alone")
+	return problems
+}
