@@ -111,7 +111,7 @@ type TooLargeError struct {
 	What  string // what is too large: "event", "headers", "metadata", "batch", …
 	Size  int    // in Unit
 	Limit int    // 0: the server refused it without saying its limit
-	Unit  string // "bytes", "records" or "events"
+	Unit  string // "bytes", "keys" or "records"
 }
 
 func (e *TooLargeError) Error() string {

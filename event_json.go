@@ -3,6 +3,7 @@ package enact
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"strings"
 	"time"
 
@@ -11,12 +12,24 @@ import (
 
 // AppendEvent appends the event's JSON to dst. It returns an [*EventError]
 // (ErrInvalidEvent) where [Event].Validate would for a reason that concerns
-// JSON, and for a nil event.
+// JSON, and for nil or a pointer to an event.
 func AppendEvent(dst []byte, e Event) ([]byte, error) {
-	if e == nil {
-		return nil, &EventError{Reason: "is nil"}
+	if err := checkVariant(e); err != nil {
+		return nil, err
 	}
 	return e.appendJSON(dst)
+}
+
+// checkVariant refuses nil, and a pointer to a variant: it has the methods of an
+// Event too, but may be nil, and no type switch over the variants sees it.
+func checkVariant(e Event) error {
+	if e == nil {
+		return &EventError{Reason: "is nil"}
+	}
+	if reflect.TypeOf(e).Kind() == reflect.Pointer {
+		return &EventError{Reason: "is a pointer, events are values"}
+	}
+	return nil
 }
 
 // ParseEvent reads the JSON of one event. "type" may stand anywhere, an absent
@@ -28,7 +41,7 @@ func AppendEvent(dst []byte, e Event) ([]byte, error) {
 func ParseEvent(data []byte) (Event, error) {
 	r := newReader(data)
 	defer r.free()
-	tag, first, err := r.tag()
+	tag, first, err := r.findTag()
 	if err != nil {
 		return nil, inEvent(err, "")
 	}
@@ -46,7 +59,7 @@ func ParseEvent(data []byte) (Event, error) {
 	if read := readerOf(tag); read != nil {
 		e, err = read(r, seen)
 	} else {
-		err = r.members(append(r.buf[:0], required("type", &tag)), seen, false, nil)
+		err = r.members(append(r.buf[:0], required("type", &r.tag)), seen, false, nil)
 		e = Unknown{Tag: tag, Raw: bytes.Clone(bytes.TrimSpace(data))}
 	}
 	if err == nil {
@@ -58,9 +71,9 @@ func ParseEvent(data []byte) (Event, error) {
 	return e, nil
 }
 
-// tag reads up to and including the value of "type". first reports that it was
-// the first key, as every writer of the log puts it.
-func (r *reader) tag() (tag string, first bool, err error) {
+// findTag reads up to and including the value of "type". first reports that it
+// was the first key, as every writer of the log puts it.
+func (r *reader) findTag() (tag string, first bool, err error) {
 	if err := r.open(); err != nil {
 		return "", false, err
 	}
@@ -80,10 +93,14 @@ func (r *reader) tag() (tag string, first bool, err error) {
 		if !is {
 			continue
 		}
-		if err := required("type", &tag).read(v); err != nil {
+		if v[0] != '"' {
+			return "", false, inField(wrongKind(v, "a string"), "type")
+		}
+		text, err := unquote(v)
+		if err != nil {
 			return "", false, inField(err, "type")
 		}
-		return tag, n == 0, nil
+		return tagOf(text), n == 0, nil
 	}
 }
 
@@ -92,9 +109,8 @@ func readAs[T any, P interface {
 	*T
 	object
 }](r *reader, seen uint32) (Event, error) {
-	var tag string
 	e := new(T)
-	if err := r.members(P(e).fields(append(r.buf[:0], required("type", &tag))), seen, false, nil); err != nil {
+	if err := r.members(P(e).fields(append(r.buf[:0], required("type", &r.tag))), seen, false, nil); err != nil {
 		return nil, err
 	}
 	return any(*e).(Event), nil

@@ -1,5 +1,7 @@
 package enact
 
+import "slices"
+
 // The fields of each event in written order. One list serves writing, reading
 // and validating, so the three cannot drift apart.
 
@@ -138,23 +140,33 @@ func readerOf(tag string) func(r *reader, seen uint32) (Event, error) {
 }
 
 // EventTypes returns the 16 known types in the order of the seed.
-func EventTypes() []string {
-	return []string{
-		TypeExecutionStarted,
-		TypeStepStarted,
-		TypeStepCompleted,
-		TypeStepFailed,
-		TypeExecutionPaused,
-		TypeExecutionResumed,
-		TypeExecutionCompleted,
-		TypeExecutionFailed,
-		TypeExecutionCancelled,
-		TypeArtifactStored,
-		TypeStepDiscovered,
-		TypeToolCallStarted,
-		TypeToolCallCompleted,
-		TypeCheckpointSaved,
-		TypeGoalEvaluated,
-		TypeCustom,
+func EventTypes() []string { return slices.Clone(eventTypes[:]) }
+
+// tagOf returns the type that text spells, without a copy if it is known.
+func tagOf(text []byte) string {
+	for _, tag := range eventTypes {
+		if string(text) == tag {
+			return tag
+		}
 	}
+	return string(text)
+}
+
+var eventTypes = [...]string{
+	TypeExecutionStarted,
+	TypeStepStarted,
+	TypeStepCompleted,
+	TypeStepFailed,
+	TypeExecutionPaused,
+	TypeExecutionResumed,
+	TypeExecutionCompleted,
+	TypeExecutionFailed,
+	TypeExecutionCancelled,
+	TypeArtifactStored,
+	TypeStepDiscovered,
+	TypeToolCallStarted,
+	TypeToolCallCompleted,
+	TypeCheckpointSaved,
+	TypeGoalEvaluated,
+	TypeCustom,
 }

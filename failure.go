@@ -115,8 +115,8 @@ const (
 // never negative, to 2^64 seconds. It is read from {"secs":n,"nanos":n} or from
 // a whole number of milliseconds.
 type Duration struct {
-	Secs  uint64
-	Nanos uint32 // below 1_000_000_000
+	Secs  uint64 `json:"secs"`
+	Nanos uint32 `json:"nanos"` // below 1_000_000_000
 }
 
 // DurationOf converts d; a negative d is 0.
@@ -128,10 +128,10 @@ func DurationOf(d time.Duration) Duration {
 // Std converts to a time.Duration; a value beyond its range (292 years) is the
 // greatest time.Duration.
 func (d Duration) Std() time.Duration {
-	if d.Secs >= math.MaxInt64/uint64(time.Second) {
+	if d.Secs > math.MaxInt64/nanosPerSecond {
 		return math.MaxInt64
 	}
-	return time.Duration(d.Secs)*time.Second + time.Duration(d.Nanos)
+	return time.Duration(min(d.Secs*nanosPerSecond+uint64(d.Nanos), math.MaxInt64))
 }
 
 func (l *ParentLink) fields(f []field) []field {
@@ -154,6 +154,24 @@ func (p *RetryPolicy) fields(f []field) []field {
 func (d *Duration) fields(f []field) []field {
 	return append(f, required("secs", &d.Secs), required("nanos", &d.Nanos))
 }
+
+// MarshalJSON writes the link as an event holds it.
+func (l ParentLink) MarshalJSON() ([]byte, error) { return appendObject(nil, &l) }
+
+// MarshalJSON writes the error as an event holds it.
+func (e ExecutionError) MarshalJSON() ([]byte, error) { return appendObject(nil, &e) }
+
+// MarshalJSON writes the policy as an event holds it.
+func (p RetryPolicy) MarshalJSON() ([]byte, error) { return appendObject(nil, &p) }
+
+// UnmarshalJSON reads the link as [ParseEvent] does.
+func (l *ParentLink) UnmarshalJSON(data []byte) error { return unmarshalObject(data, l) }
+
+// UnmarshalJSON reads the error as [ParseEvent] does.
+func (e *ExecutionError) UnmarshalJSON(data []byte) error { return unmarshalObject(data, e) }
+
+// UnmarshalJSON reads the policy as [ParseEvent] does.
+func (p *RetryPolicy) UnmarshalJSON(data []byte) error { return unmarshalObject(data, p) }
 
 func (l *ParentLink) shape() shape     { return shape{&l.Extra, &l.source} }
 func (e *ExecutionError) shape() shape { return shape{&e.Extra, &e.source} }

@@ -3,10 +3,13 @@ package enact
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -38,6 +41,15 @@ type shape struct {
 
 func required(name string, ptr any) field { return field{name: name, ptr: ptr} }
 func optional(name string, ptr any) field { return field{name: name, ptr: ptr, opt: true} }
+
+// fieldsPool holds lists of fields for writing and validating. The fields of an
+// object come through an interface, so that a list on the stack would escape.
+var fieldsPool = sync.Pool{New: func() any { return new([12]field) }}
+
+func putFields(list *[12]field) {
+	clear(list[:])
+	fieldsPool.Put(list)
+}
 
 // rawOptions lets raw JSON repeat keys, as serde_json does. What jsontext
 // refuses by default stays refused: invalid UTF-8 and lone surrogates.
@@ -76,7 +88,8 @@ func (f field) text() (s *string, empty, ok bool) {
 // Writing.
 
 func appendFields(dst []byte, tag string, o object) ([]byte, error) {
-	var buf [8]field
+	buf := fieldsPool.Get().(*[12]field)
+	defer putFields(buf)
 	dst = append(dst, `{"type":"`...)
 	dst = append(dst, tag...)
 	dst = append(dst, '"')
@@ -99,7 +112,8 @@ func appendObject(dst []byte, o object) ([]byte, error) {
 }
 
 func appendCanonical(dst []byte, o object) ([]byte, error) {
-	var buf [10]field
+	buf := fieldsPool.Get().(*[12]field)
+	defer putFields(buf)
 	var err error
 	sep := byte('{')
 	for _, f := range o.fields(buf[:0]) {
@@ -111,6 +125,9 @@ func appendCanonical(dst []byte, o object) ([]byte, error) {
 	if s, ok := o.(shaped); ok {
 		extra := *s.shape().extra
 		for _, key := range sortedKeys(extra) {
+			if err := checkExtraKey(o, key); err != nil {
+				return nil, err
+			}
 			raw := extra[key]
 			if dst, err = optional(key, &raw).appendMember(append(dst, sep), key); err != nil {
 				return nil, err
@@ -239,7 +256,8 @@ func appendFloat(dst []byte, v float64) ([]byte, error) {
 // Validating.
 
 func validateFields(tag string, o object) error {
-	var buf [8]field
+	buf := fieldsPool.Get().(*[12]field)
+	defer putFields(buf)
 	for _, f := range o.fields(buf[:0]) {
 		if err := f.validate(); err != nil {
 			return inEvent(inField(err, f.name), tag)
@@ -249,9 +267,9 @@ func validateFields(tag string, o object) error {
 }
 
 func validateObject(o object) error {
-	var buf [10]field
-	fields := o.fields(buf[:0])
-	for _, f := range fields {
+	buf := fieldsPool.Get().(*[12]field)
+	defer putFields(buf)
+	for _, f := range o.fields(buf[:0]) {
 		if err := f.validate(); err != nil {
 			return inField(err, f.name)
 		}
@@ -260,17 +278,28 @@ func validateObject(o object) error {
 	if !ok {
 		return nil
 	}
-	for key, raw := range *s.shape().extra {
-		switch {
-		case slices.ContainsFunc(fields, func(f field) bool { return spells(key, f.name) }):
-			return inField(errors.New("is a known key, it has no place in Extra"), key)
-		case !utf8.ValidString(key):
-			return inField(errors.New("the key is not valid UTF-8"), key)
-		case raw != nil:
+	extra := *s.shape().extra
+	for _, key := range sortedKeys(extra) {
+		if err := checkExtraKey(o, key); err != nil {
+			return err
+		}
+		if raw := extra[key]; raw != nil {
 			if err := checkRaw(raw); err != nil {
 				return inField(err, key)
 			}
 		}
+	}
+	return nil
+}
+
+// checkExtraKey refuses a key that would make the object one that no reader accepts.
+func checkExtraKey(o object, key string) error {
+	var buf [10]field
+	switch {
+	case slices.ContainsFunc(o.fields(buf[:0]), func(f field) bool { return spells(key, f.name) }):
+		return inField(errors.New("is a known key, it has no place in Extra"), key)
+	case !utf8.ValidString(key):
+		return inField(errors.New("the key is not valid UTF-8"), strings.ToValidUTF8(key, "\ufffd"))
 	}
 	return nil
 }
@@ -288,7 +317,7 @@ func (f field) validate() error {
 		switch f.ptr.(type) {
 		case *StepID, **StepID:
 			if len(*s) > MaxIDLength {
-				return validateID("step id", *s)
+				return fmt.Errorf("has %d bytes, at most %d are allowed", len(*s), MaxIDLength)
 			}
 		}
 		return nil
@@ -323,7 +352,7 @@ var (
 )
 
 // checkRaw returns nil for what the seed's reader accepts as any JSON: one value,
-// valid UTF-8, paired surrogates, numbers within the range of a float64.
+// valid UTF-8, paired surrogates, within checkLimits.
 func checkRaw(raw json.RawMessage) error {
 	if raw == nil {
 		return errMissing
@@ -331,13 +360,18 @@ func checkRaw(raw json.RawMessage) error {
 	if !jsontext.Value(raw).IsValid(rawOptions) {
 		return errors.New("is not valid JSON: " + clip(string(raw)))
 	}
-	return checkNumbers(raw)
+	return checkLimits(raw)
 }
 
-// checkNumbers refuses numbers beyond a float64 in valid JSON: the seed's reader
-// does, and what one reader of the log refuses has no place in it. Only a long
-// number or one with an exponent can be out of range.
-func checkNumbers(raw []byte) error {
+// MaxJSONDepth is how deep arrays and objects of raw JSON may be nested. serde_json
+// stops at 128 levels, of which an event takes up to four around its raw JSON.
+const MaxJSONDepth = 120
+
+// checkLimits refuses, in valid JSON, numbers beyond a float64 and nesting beyond
+// MaxJSONDepth: the seed's reader does, and what one reader of the log refuses has
+// no place in it. Only a long number or one with an exponent can be out of range.
+func checkLimits(raw []byte) error {
+	depth := 0
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
 		case c == '"':
@@ -346,6 +380,12 @@ func checkNumbers(raw []byte) error {
 					i++
 				}
 			}
+		case c == '[' || c == '{':
+			if depth++; depth > MaxJSONDepth {
+				return fmt.Errorf("is nested more than %d deep", MaxJSONDepth)
+			}
+		case c == ']' || c == '}':
+			depth--
 		case c == '-' || isDigit(c):
 			start, exponent := i, false
 			for ; i < len(raw) && (isDigit(raw[i]) || raw[i] == '.' || raw[i] == '-' || raw[i] == '+' || raw[i] == 'e' || raw[i] == 'E'); i++ {

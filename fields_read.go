@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"sync"
@@ -13,7 +14,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-const nanosPerSecond = 1_000_000_000
+const (
+	nanosPerSecond = 1_000_000_000
+
+	maxPooled = 64 << 10 // a larger buffer goes back to the garbage collector
+)
 
 // reader reads one JSON object at a time. It is pooled: the decoder's buffers
 // cost more than most events.
@@ -21,6 +26,8 @@ type reader struct {
 	dec jsontext.Decoder
 	src bytes.Buffer
 	buf [12]field
+	tag string // holds the event's type while it is read
+	out []byte // holds what readObject compares with
 }
 
 var readerPool = sync.Pool{New: func() any { return new(reader) }}
@@ -40,6 +47,10 @@ func (r *reader) free() {
 	r.src = bytes.Buffer{}
 	r.dec.Reset(&r.src)
 	clear(r.buf[:])
+	r.tag = ""
+	if cap(r.out) > maxPooled {
+		r.out = nil
+	}
 	readerPool.Put(r)
 }
 
@@ -78,7 +89,8 @@ func (r *reader) value() ([]byte, error) {
 
 // end makes sure that nothing follows the object.
 func (r *reader) end() error {
-	if k := r.dec.PeekKind(); k != 0 {
+	// PeekKind would not do: it is 0 at the end and for text that is not JSON.
+	if _, err := r.dec.ReadToken(); err != io.EOF {
 		return errors.New("something follows the object")
 	}
 	return nil
@@ -104,7 +116,7 @@ func (r *reader) members(fields []field, seen uint32, loose bool, unknown func(k
 				return inField(err, string(name))
 			}
 			if unknown == nil {
-				err = checkNumbers(value)
+				err = checkLimits(value)
 			} else {
 				err = unknown(name, value)
 			}
@@ -177,18 +189,39 @@ func readObject(data []byte, o shaped) error {
 		if _, twice := (*sh.extra)[string(key)]; twice {
 			return errTwice
 		}
-		if err := checkNumbers(value); err != nil {
+		if err := checkLimits(value); err != nil {
 			return err
 		}
 		(*sh.extra)[string(key)] = bytes.Clone(value)
 		return nil
 	})
+	if err == nil {
+		err = r.end()
+	}
 	if err != nil {
 		return err
 	}
-	if canonical, err := appendCanonical(nil, o); err != nil || !bytes.Equal(canonical, data) {
+	canonical, err := appendCanonical(r.out[:0], o)
+	if err != nil || !bytes.Equal(canonical, data) {
 		*sh.source = bytes.Clone(data)
 	}
+	if err == nil {
+		r.out = canonical
+	}
+	return nil
+}
+
+// unmarshalObject reads a shaped object that stands alone. into changes only if
+// there is no error.
+func unmarshalObject[T any, P interface {
+	*T
+	shaped
+}](data []byte, into P) error {
+	var read T
+	if err := readObject(data, P(&read)); err != nil {
+		return inEvent(err, "")
+	}
+	*into = read
 	return nil
 }
 
@@ -221,7 +254,8 @@ func (f field) read(v []byte) error {
 		return readUint(v, 16, *p)
 	case *int64:
 		n, err := strconv.ParseInt(string(v), 10, 64)
-		if *p = n; err != nil {
+		// Rust takes -0 for a float.
+		if *p = n; err != nil || string(v) == "-0" {
 			return wrongKind(v, "an i64")
 		}
 	case *bool:
@@ -235,7 +269,7 @@ func (f field) read(v []byte) error {
 		}
 		*p = &n
 	case *json.RawMessage:
-		if err := checkNumbers(v); err != nil {
+		if err := checkLimits(v); err != nil {
 			return err
 		}
 		*p = bytes.Clone(v)

@@ -7,10 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of metadata and of idempotency keys, in bytes before encoding.
+// Limits of metadata and of idempotency keys, in bytes before encoding unless said
+// otherwise.
 const (
 	MaxMetadataKey    = 64      // of one key
 	MaxMetadata       = 8 << 10 // of all keys and values together
+	MaxMetadataPairs  = 128     // keys
 	MaxIdempotencyKey = 256
 )
 
@@ -52,6 +54,9 @@ func (o AppendOptions) Validate() error {
 	}
 	if err := validateTime("Timestamp", o.Timestamp); err != nil {
 		return err
+	}
+	if n := len(o.Metadata); n > MaxMetadataPairs {
+		return &TooLargeError{What: "metadata", Size: n, Limit: MaxMetadataPairs, Unit: "keys"}
 	}
 	size := 0
 	for k, v := range o.Metadata {
@@ -134,8 +139,8 @@ func WithIdempotencyKey(key string) AppendOption {
 }
 
 // WithMetadata stores string pairs with every event of the append: correlation
-// and causation ids, anything. Keys of 1 to [MaxMetadataKey] bytes, at most
-// [MaxMetadata] bytes in all, any valid UTF-8, kept exactly. Given twice, the
+// and causation ids, anything. At most [MaxMetadataPairs] keys of 1 to
+// [MaxMetadataKey] bytes, at most [MaxMetadata] bytes in all, any valid UTF-8, kept exactly. Given twice, the
 // maps are merged, the later value winning.
 func WithMetadata(m map[string]string) AppendOption {
 	return func(o *AppendOptions) {

@@ -66,7 +66,8 @@ type Reader interface {
 // Lister lists executions.
 type Lister interface {
 	// ListExecutions returns the tenant's executions that have events, newest
-	// created first: offset are skipped, at most limit returned (0: none).
+	// created first: offset are skipped, at most limit returned. As in the seed,
+	// limit is a count, not a switch: 0 gives an empty list, math.MaxInt all.
 	// Errors: ErrInvalidID, ErrInvalidOption (a negative limit or offset),
 	// ErrClosed, or the context's.
 	ListExecutions(ctx context.Context, tenant TenantID, limit, offset int) ([]ExecutionID, error)
@@ -100,7 +101,8 @@ type Batch struct {
 	ExecutionID ExecutionID
 	Events      []Event
 	// Timestamps gives each event its own time: nil, or as long as Events, in
-	// which case Options.Timestamp is not used.
+	// which case Options.Timestamp is not used. The times are taken as they are;
+	// the zero time is the first instant of year 1.
 	Timestamps []time.Time
 	Options    AppendOptions
 }
@@ -119,8 +121,8 @@ func (b Batch) Validate() error {
 		return ErrEmptyBatch
 	}
 	for i, e := range b.Events {
-		err := error(&EventError{Reason: "is nil"})
-		if e != nil {
+		err := checkVariant(e)
+		if err == nil {
 			err = e.Validate()
 		}
 		if err != nil {

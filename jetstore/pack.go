@@ -28,7 +28,7 @@ func (s *Store) pack(c *commit) ([]int, error) {
 	}
 	perEvent := 1 // the comma or bracket
 	maxEvents := record.MaxEvents
-	if differ(c) {
+	if !record.AllEqual(c.times) {
 		perEvent += timeDistance
 		headerRoom := record.MaxHeaderBytes - (record.MaxBytes - budget)
 		maxEvents = min(maxEvents, max(1, headerRoom/timeDistance))
@@ -39,13 +39,13 @@ func (s *Store) pack(c *commit) ([]int, error) {
 	var groups []int
 	var text []byte
 	size, n := 0, 0
-	for _, e := range events {
+	for i, e := range events {
 		var err error
 		if text, err = enact.AppendEvent(text[:0], e); err != nil {
 			return nil, err
 		}
 		cost := len(text) + perEvent
-		if n > 0 && (n == maxEvents || size+cost > budget) {
+		if n > 0 && (n == maxEvents || size+cost > budget || !record.TimesFit(c.times[i-n], c.times[i])) {
 			groups = append(groups, n)
 			size, n = 0, 0
 		}
@@ -56,13 +56,4 @@ func (s *Store) pack(c *commit) ([]int, error) {
 		return nil, &enact.TooLargeError{What: "batch", Size: len(groups), Limit: record.MaxStaged, Unit: "records"}
 	}
 	return groups, nil
-}
-
-func differ(c *commit) bool {
-	for _, t := range c.times[1:] {
-		if !t.Equal(c.times[0]) {
-			return true
-		}
-	}
-	return false
 }

@@ -66,6 +66,10 @@ func (s *Store) Events(ctx context.Context, execution enact.ExecutionID, afterSe
 				return
 			}
 			for _, ev := range page {
+				if err := ctx.Err(); err != nil {
+					yield(enact.StoredEvent{}, err)
+					return
+				}
 				if !yield(ev, nil) {
 					return
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
 )
 
 var (
@@ -152,6 +153,9 @@ func (s *Store) Conn() *nats.Conn { return s.reads.nc }
 
 // APIPrefix returns the subject prefix of the JetStream API that the store uses.
 func (s *Store) APIPrefix() string { return s.cfg.apiPrefix }
+
+// Codecs returns the codecs that the store reads with.
+func (s *Store) Codecs() codec.Set { return s.cfg.codecs }
 
 // HealthCheck asks the leaders of both streams for their state and checks that
 // the settings still keep the log's guarantees. Errors are those of [Open].

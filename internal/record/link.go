@@ -24,7 +24,6 @@ type Link struct {
 type Ref struct {
 	Sequence uint64 // of its first event
 	Position uint64 // its stream sequence; 0 while it is staged and not stored
-	Staged   int    // its place in the staged batch while it is not stored, from 1
 }
 
 // Numbers yields the numbers of the records that record r names in back: r-1,
@@ -48,7 +47,7 @@ func nextBack(t Tail) []Ref {
 		return nil
 	}
 	refs := make([]Ref, 0, bits.OnesCount64(t.Number))
-	refs = append(refs, Ref{Sequence: t.RecordSequence, Position: t.Position, Staged: t.staged})
+	refs = append(refs, Ref{Sequence: t.RecordSequence, Position: t.Position})
 	want := t.Number & (t.Number - 1)
 	i := 0
 	for n := range Numbers(t.Number) {
@@ -62,25 +61,28 @@ func nextBack(t Tail) []Ref {
 }
 
 // appendLink writes the header's text. place is the record's place in its staged
-// batch; refs to records of the same batch are written relative to it.
+// batch: what its number puts into the same batch is named by distance, for its
+// position is not known while the batch is made.
 func appendLink(dst []byte, l *Link, place int) []byte {
 	dst = append(dst, "rec="...)
 	dst = strconv.AppendUint(dst, l.Number, 10)
 	dst = append(dst, " org="...)
 	dst = append(dst, l.Origin.String()...)
 	dst = append(dst, " back="...)
-	for i, ref := range l.Back {
+	i := 0
+	for n := range Numbers(l.Number) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = strconv.AppendUint(dst, ref.Sequence, 10)
+		dst = strconv.AppendUint(dst, l.Back[i].Sequence, 10)
 		dst = append(dst, '@')
-		if ref.Staged > 0 {
+		if distance := l.Number - n; distance < uint64(place) {
 			dst = append(dst, '~')
-			dst = strconv.AppendInt(dst, int64(place-ref.Staged), 10)
+			dst = strconv.AppendUint(dst, distance, 10)
 		} else {
-			dst = strconv.AppendUint(dst, ref.Position, 10)
+			dst = strconv.AppendUint(dst, l.Back[i].Position, 10)
 		}
+		i++
 	}
 	dst = append(dst, " chain="...)
 	return base64.RawURLEncoding.AppendEncode(dst, l.Chain[:])
@@ -90,11 +92,11 @@ func appendLink(dst []byte, l *Link, place int) []byte {
 // place its place in its staged batch.
 func parseLink(s string, position uint64, place int) (Link, error) {
 	var l Link
-	rec, s, ok1 := cutField(s, "rec=")
-	org, s, ok2 := cutField(s, "org=")
-	back, s, ok3 := cutField(s, "back=")
-	chain, rest, ok4 := cutField(s, "chain=")
-	if !ok1 || !ok2 || !ok3 || !ok4 || rest != "" {
+	rec, rest, ok1 := cutField(s, "rec=")
+	org, rest, ok2 := cutField(rest, "org=")
+	back, rest, ok3 := cutField(rest, "back=")
+	chain, ok4 := strings.CutPrefix(rest, "chain=")
+	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return l, fmt.Errorf("link %q is not rec= org= back= chain=", clip(s))
 	}
 	var err error
@@ -165,11 +167,11 @@ func parseBack(s string, number, position uint64, place int) ([]Ref, error) {
 	return refs, nil
 }
 
-// cutField takes "name=value" from the front of s, up to a space or the end.
+// cutField takes "name=value " from the front of s.
 func cutField(s, name string) (value, rest string, ok bool) {
-	s, ok = strings.CutPrefix(s, name)
-	value, rest, _ = strings.Cut(s, " ")
-	return value, rest, ok
+	s, named := strings.CutPrefix(s, name)
+	value, rest, ended := strings.Cut(s, " ")
+	return value, rest, named && ended
 }
 
 // parseUint reads a decimal number in the one form that strconv writes.
@@ -184,7 +186,8 @@ func parseUint(s string) (uint64, error) {
 // parseUUID reads a UUID in the one form that String writes.
 func parseUUID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
-	if err != nil || id.String() != s {
+	// Parse reads other forms too: in braces, as a URN, without hyphens.
+	if err != nil || len(s) != 36 || strings.ToLower(s) != s {
 		return uuid.UUID{}, fmt.Errorf("%q is not a UUID in lower case", clip(s))
 	}
 	return id, nil

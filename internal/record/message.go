@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
 )
 
 // Headers of a record.
@@ -86,13 +87,14 @@ func HeaderBytes(h nats.Header) int {
 // [*enact.CorruptError] for anything that [Record.Message] would not write. The
 // payload is kept as it is, not decoded; it shares memory with data.
 func Parse(subjects enact.Subjects, subject string, position uint64, h nats.Header, data []byte) (*Record, error) {
+	// The version comes first: nothing else is known of another one.
+	if v, ok := h[HeaderVersion]; ok && (len(v) != 1 || v[0] != version) {
+		return nil, &enact.UnsupportedVersionError{Position: position, Version: strings.Join(v, ",")}
+	}
 	r := &Record{Position: position, Payload: data}
 	var err error
 	if r.TenantID, r.ExecutionID, err = subjects.ParseExecution(subject); err != nil {
 		return nil, r.Corrupt("%v", err)
-	}
-	if v, ok := h[HeaderVersion]; ok && (len(v) != 1 || v[0] != version) {
-		return nil, &enact.UnsupportedVersionError{Position: position, Version: strings.Join(v, ",")}
 	}
 	if err := r.parseHeaders(h); err != nil {
 		return nil, r.Corrupt("%v", err)
@@ -101,32 +103,32 @@ func Parse(subjects enact.Subjects, subject string, position uint64, h nats.Head
 }
 
 func (r *Record) parseHeaders(h nats.Header) error {
-	if len(h[HeaderSequence]) == 0 {
-		return errors.New("not a record: the message has no " + HeaderSequence)
+	sequence, err := one(h, HeaderSequence)
+	if err != nil {
+		return err
+	}
+	if r.Sequence, err = parseUint(sequence); err != nil || r.Sequence == 0 {
+		return fmt.Errorf("sequence %q is not a number from 1", clip(sequence))
 	}
 	for k, values := range h {
 		if !strings.HasPrefix(k, headerPrefix) {
 			continue
 		}
-		if len(values) != 1 {
-			return fmt.Errorf("header %s is there %d times", clip(k), len(values))
+		value, err := one(h, k)
+		if err != nil {
+			return err
 		}
-		if err := r.parseMetadata(k, values[0]); err != nil {
+		if err := r.parseMetadata(k, value); err != nil {
 			return err
 		}
 	}
-	sequence, err := parseUint(h[HeaderSequence][0])
-	if err != nil || sequence == 0 {
-		return fmt.Errorf("sequence %q is not a number from 1", clip(h[HeaderSequence][0]))
-	}
-	r.Sequence = sequence
 	count := uint64(1)
 	if v := h[HeaderCount]; v != nil {
 		if count, err = parseUint(v[0]); err != nil || count < 2 || count > MaxEvents {
 			return fmt.Errorf("count %q is not a number from 2 to %d", clip(v[0]), MaxEvents)
 		}
 	}
-	if sequence+count-1 < sequence {
+	if r.Sequence+count-1 < r.Sequence {
 		return errors.New("sequence overflows")
 	}
 	if r.timesText, err = one(h, HeaderTime); err != nil {
@@ -137,8 +139,8 @@ func (r *Record) parseHeaders(h nats.Header) error {
 	}
 	r.Codec = defaultCodec
 	if v := h[HeaderCodec]; v != nil {
-		if r.Codec = v[0]; r.Codec == "" || r.Codec == defaultCodec {
-			return fmt.Errorf("codec %q is not written", r.Codec)
+		if r.Codec = v[0]; r.Codec == defaultCodec || !validCodec(r.Codec) {
+			return fmt.Errorf("codec %q is not a codec's name other than %s, and parameters", clip(r.Codec), defaultCodec)
 		}
 	}
 	commit, err := one(h, HeaderCommit)
@@ -197,6 +199,8 @@ func (r *Record) checkLink() error {
 		return fmt.Errorf("record %d of the execution begins with event %d", l.Number, r.Sequence)
 	case l.Number > r.Sequence:
 		return fmt.Errorf("record %d of the execution begins with event %d, which is too low", l.Number, r.Sequence)
+	case l.Number > r.Position:
+		return fmt.Errorf("record %d of the execution cannot stand at position %d", l.Number, r.Position)
 	case l.Number < uint64(r.Commit.Index):
 		return fmt.Errorf("record %d of an append cannot be record %d of the execution", r.Commit.Index, l.Number)
 	case (l.Number == uint64(r.Commit.Index)) != (l.Origin == r.Commit.ID):
@@ -211,7 +215,7 @@ func (r *Record) parseMetadata(header, value string) error {
 	token, ok := strings.CutPrefix(header, HeaderMetaPrefix)
 	if !ok {
 		switch header {
-		case HeaderVersion, HeaderSequence, HeaderCount, HeaderTime, HeaderCodec, HeaderCommit, HeaderKey, HeaderLink:
+		case HeaderSequence, HeaderCount, HeaderTime, HeaderCodec, HeaderCommit, HeaderKey, HeaderLink:
 			return nil
 		}
 		return fmt.Errorf("unknown header %s", clip(header))
@@ -232,8 +236,20 @@ func (r *Record) parseMetadata(header, value string) error {
 }
 
 func one(h nats.Header, name string) (string, error) {
-	if v := h[name]; len(v) == 1 {
+	switch v := h[name]; len(v) {
+	case 0:
+		return "", fmt.Errorf("header %s is missing", clip(name))
+	case 1:
 		return v[0], nil
+	default:
+		return "", fmt.Errorf("header %s is there %d times", clip(name), len(v))
 	}
-	return "", errors.New("header " + name + " is missing")
+}
+
+// validCodec reports whether s can be the value of Enact-Codec: the name of a codec
+// (see [codec.Codec]) and, after a ';', parameters, in bytes that a header keeps as
+// they are.
+func validCodec(s string) bool {
+	name, _, _ := strings.Cut(s, ";")
+	return codec.ValidName(name) && strings.IndexFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
 }

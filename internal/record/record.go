@@ -8,6 +8,7 @@ package record
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -55,12 +56,15 @@ type Commit struct {
 }
 
 func (c Commit) String() string {
-	b := make([]byte, 0, 48)
-	b = append(b, c.ID.String()...)
-	b = append(b, ' ')
-	b = strconv.AppendInt(b, int64(c.Index), 10)
-	b = append(b, '/')
-	return string(strconv.AppendInt(b, int64(c.Of), 10))
+	return string(c.append(make([]byte, 0, 48)))
+}
+
+func (c Commit) append(dst []byte) []byte {
+	dst = appendUUID(dst, c.ID)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, int64(c.Index), 10)
+	dst = append(dst, '/')
+	return strconv.AppendInt(dst, int64(c.Of), 10)
 }
 
 func parseCommit(s string) (Commit, error) {
@@ -115,9 +119,13 @@ func (r *Record) Tail() Tail {
 }
 
 // After makes r the record that follows t: its sequence, link and chain. All
-// else must be set. place is its index in its append, from 1. It returns the
-// tail for the next record of the same append.
+// else must be set. It returns the tail for the next record of the same append,
+// and an [*enact.OptionError] for times or a codec's header value that no record
+// can hold.
 func (r *Record) After(t Tail) (Tail, error) {
+	if !validCodec(r.Codec) {
+		return Tail{}, &enact.OptionError{Option: "codec", Reason: fmt.Sprintf("%q cannot be the value of %s", clip(r.Codec), HeaderCodec)}
+	}
 	text, err := appendTimes(nil, r.Times)
 	if err != nil {
 		return Tail{}, err
@@ -129,7 +137,7 @@ func (r *Record) After(t Tail) (Tail, error) {
 		t.Origin = r.Commit.ID
 	}
 	r.Link = Link{Number: t.Number + 1, Origin: t.Origin, Back: nextBack(t)}
-	r.Link.Chain = r.chainValue(t.Chain, r.timesText)
+	r.Link.Chain = r.chainValue(t.Chain)
 	next := r.Tail()
 	next.staged = r.Commit.Index
 	return next, nil
@@ -141,11 +149,13 @@ func (t Tail) Stored(position uint64) Tail {
 	place := t.staged
 	t.Position, t.staged = position, 0
 	back := make([]Ref, len(t.Back))
-	for i, ref := range t.Back {
-		if ref.Staged > 0 {
-			ref.Position, ref.Staged = position-uint64(place-ref.Staged), 0
+	i := 0
+	for n := range Numbers(t.Number) {
+		back[i] = t.Back[i]
+		if distance := t.Number - n; distance < uint64(place) {
+			back[i].Position = position - distance
 		}
-		back[i] = ref
+		i++
 	}
 	t.Back = back
 	return t
@@ -183,7 +193,7 @@ func (r *Record) Events(codecs codec.Set) ([]enact.StoredEvent, error) {
 	for i, e := range events {
 		stored[i] = enact.StoredEvent{
 			Sequence: r.Sequence + uint64(i), ExecutionID: r.ExecutionID, TenantID: r.TenantID,
-			Event: e, Timestamp: r.Times[i], Position: r.Position, Metadata: r.Metadata,
+			Event: e, Timestamp: r.Times[i], Position: r.Position, Metadata: maps.Clone(r.Metadata),
 		}
 	}
 	return stored, nil

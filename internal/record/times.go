@@ -16,15 +16,14 @@ import (
 // nanoseconds.
 func appendTimes(dst []byte, times []time.Time) ([]byte, error) {
 	dst = enact.AppendTime(dst, times[0])
-	if allEqual(times) {
+	if AllEqual(times) {
 		return dst, nil
 	}
 	for _, t := range times[1:] {
-		d := t.Sub(times[0])
-		// Sub saturates instead of overflowing.
-		if d == math.MaxInt64 || d == math.MinInt64 {
+		if !TimesFit(times[0], t) {
 			return nil, &enact.OptionError{Option: "Timestamps", Reason: "events of one record lie more than 292 years apart"}
 		}
+		d := t.Sub(times[0])
 		dst = append(dst, ',')
 		if d >= 0 {
 			dst = append(dst, '+')
@@ -34,7 +33,15 @@ func appendTimes(dst []byte, times []time.Time) ([]byte, error) {
 	return dst, nil
 }
 
-func allEqual(times []time.Time) bool {
+// TimesFit reports whether one record can hold events of both times: their distance
+// is a number of nanoseconds that 63 bits hold, about 292 years.
+func TimesFit(first, t time.Time) bool {
+	d := t.Sub(first) // saturates instead of overflowing
+	return d != math.MaxInt64 && d != math.MinInt64
+}
+
+// AllEqual reports whether the times, at least one, are one instant.
+func AllEqual(times []time.Time) bool {
 	for _, t := range times[1:] {
 		if !t.Equal(times[0]) {
 			return false
@@ -77,7 +84,7 @@ func parseTimes(s string, n int) ([]time.Time, error) {
 	if len(times) != n {
 		return nil, fmt.Errorf("%d times for the record's %d events", len(times), n)
 	}
-	if allEqual(times) {
+	if AllEqual(times) {
 		return nil, errors.New("a list of equal times")
 	}
 	return times, nil

@@ -1,0 +1,314 @@
+// Package natstest runs real nats-server processes for tests: they can be killed,
+// paused, starved and restarted, which a server inside the test process cannot.
+// Servers are built from their Go module and listen on loopback only.
+package natstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// startTimeout bounds a start, buildTimeout a build from an empty cache.
+const (
+	startTimeout = 30 * time.Second
+	buildTimeout = 5 * time.Minute
+)
+
+// Options of a server. The zero value is a single node of the version that the
+// project is built with, on a directory of the test's own, synced before each
+// acknowledgement.
+type Options struct {
+	Version      string // "" : the version in go.mod
+	Dir          string // "" : a directory of the test's own
+	NoSync       bool   // the server's default sync interval instead of always
+	MaxOpenFiles int    // 0: the machine's limit
+	Extra        string // further lines of configuration
+}
+
+// Server is one nats-server process.
+type Server struct {
+	tb   testing.TB
+	opts Options
+	name string
+	bin  string
+	args []string
+	port int
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+	log  string
+}
+
+// Binary returns the path of a nats-server of a version, building it if this machine
+// has not yet. A build that fails, fails the test.
+func Binary(tb testing.TB, version string) string {
+	tb.Helper()
+	if version == "" {
+		version = server.VERSION
+	}
+	cache, err := os.UserCacheDir()
+	check(tb, err)
+	dir := filepath.Join(cache, "enact-test", "nats-server-"+version)
+	check(tb, os.MkdirAll(dir, 0o750))
+	// Test packages run side by side: one builds, the others wait.
+	lock := flock.New(filepath.Join(dir, "lock"))
+	check(tb, lock.Lock())
+	defer func() { check(tb, lock.Unlock()) }()
+	bin := filepath.Join(dir, "nats-server")
+	if _, err := os.Stat(bin); err == nil {
+		return bin
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "install", "github.com/nats-io/nats-server/v2@v"+version)
+	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("natstest: build nats-server %s: %v\n%s", version, err, out)
+	}
+	return bin
+}
+
+// Start starts one server and waits until it serves JetStream. It is killed when the
+// test ends.
+func Start(tb testing.TB, opts Options) *Server {
+	tb.Helper()
+	s := newServer(tb, opts, "n1", freePorts(tb, 1)[0], "")
+	s.Start()
+	return s
+}
+
+// StartCluster starts a cluster of n servers and waits until it serves JetStream.
+func StartCluster(tb testing.TB, n int, opts Options) []*Server {
+	tb.Helper()
+	ports := freePorts(tb, 2*n)
+	var routes []string
+	for i := range n {
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[n+i]))
+	}
+	servers := make([]*Server, n)
+	for i := range servers {
+		o := opts
+		o.Dir = filepath.Join(dirOf(tb, opts), fmt.Sprintf("n%d", i+1))
+		cluster := fmt.Sprintf("cluster { name: test, listen: \"127.0.0.1:%d\", no_advertise: true, routes: [%s] }",
+			ports[n+i], strings.Join(routes, ", "))
+		servers[i] = newServer(tb, o, fmt.Sprintf("n%d", i+1), ports[i], cluster)
+	}
+	for _, s := range servers {
+		s.launch()
+	}
+	for _, s := range servers {
+		s.AwaitReady()
+	}
+	return servers
+}
+
+func dirOf(tb testing.TB, opts Options) string {
+	if opts.Dir != "" {
+		return opts.Dir
+	}
+	return tb.TempDir()
+}
+
+var configText = template.Must(template.New("config").Parse(`server_name: {{.Name}}
+listen: "127.0.0.1:{{.Port}}"
+max_payload: 8MB
+jetstream {
+  store_dir: "{{.Dir}}"
+  {{if not .NoSync}}sync_interval: always{{end}}
+}
+{{.Cluster}}
+{{.Extra}}
+`))
+
+func newServer(tb testing.TB, opts Options, name string, port int, cluster string) *Server {
+	tb.Helper()
+	bin := Binary(tb, opts.Version)
+	dir := dirOf(tb, opts)
+	check(tb, os.MkdirAll(dir, 0o750))
+	conf, log := tb.TempDir()+"/server.conf", tb.TempDir()+"/server.log"
+	f, err := os.Create(conf)
+	check(tb, err)
+	check(tb, configText.Execute(f, map[string]any{
+		"Name": name, "Port": port, "Dir": dir, "NoSync": opts.NoSync, "Cluster": cluster, "Extra": opts.Extra,
+	}))
+	check(tb, f.Close())
+	s := &Server{tb: tb, opts: opts, name: name, bin: bin, port: port, log: log}
+	s.args = []string{bin, "-c", conf, "-l", log}
+	if opts.MaxOpenFiles > 0 {
+		s.args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, opts.MaxOpenFiles), "sh"}, s.args...)
+	}
+	tb.Cleanup(func() {
+		s.Kill()
+		if tb.Failed() {
+			tb.Logf("natstest: log of %s:\n%s", name, tail(log))
+		}
+	})
+	return s
+}
+
+// URL returns the server's client URL, the same over restarts.
+func (s *Server) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
+
+// Name returns the server's name.
+func (s *Server) Name() string { return s.name }
+
+// PID returns the id of the server's process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Start starts the process, also after a Kill or Stop, and waits until it serves.
+func (s *Server) Start() {
+	s.tb.Helper()
+	s.launch()
+	s.AwaitReady()
+}
+
+func (s *Server) launch() {
+	s.tb.Helper()
+	s.cmd = exec.Command(s.args[0], s.args[1:]...)
+	// A group of its own: an interrupt of the test is not one of the server.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	check(s.tb, s.cmd.Start())
+	s.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		defer close(done)
+		_ = cmd.Wait() // a kill is an error, and what was asked for
+	}(s.cmd, s.done)
+}
+
+// AwaitReady waits until the server answers a JetStream request.
+func (s *Server) AwaitReady() {
+	s.tb.Helper()
+	var last error
+	Eventually(s.tb, startTimeout, func() bool {
+		select {
+		case <-s.done:
+			s.tb.Fatalf("natstest: %s ended:\n%s", s.name, tail(s.log))
+		default:
+		}
+		last = ask(s.URL())
+		return last == nil
+	}, func() string { return fmt.Sprintf("%s does not serve: %v\n%s", s.name, last, tail(s.log)) })
+}
+
+// ask returns nil if the server at url answers a JetStream request with no error.
+func ask(url string) error {
+	nc, err := nats.Connect(url, nats.NoReconnect(), nats.Timeout(time.Second))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	m, err := nc.Request("$JS.API.STREAM.NAMES", nil, time.Second)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(string(m.Data), `"error"`) {
+		return errors.New(string(m.Data))
+	}
+	return nil
+}
+
+// Kill ends the process as a crash would, and waits until it is gone.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Stop ends the process in order, and waits until it is gone.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+func (s *Server) end(sig syscall.Signal) {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGCONT) // a paused process takes no signal but SIGKILL
+	_ = s.cmd.Process.Signal(sig)
+	select {
+	case <-s.done:
+	case <-time.After(startTimeout):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+	}
+}
+
+// Pause stops the process where it stands; Resume lets it go on.
+func (s *Server) Pause() {
+	s.tb.Helper()
+	check(s.tb, s.cmd.Process.Signal(syscall.SIGSTOP))
+}
+
+// Resume lets a paused process go on.
+func (s *Server) Resume() {
+	s.tb.Helper()
+	check(s.tb, s.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+// URLs returns the servers' client URLs, separated by commas.
+func URLs(servers []*Server) string {
+	var urls []string
+	for _, s := range servers {
+		urls = append(urls, s.URL())
+	}
+	return strings.Join(urls, ",")
+}
+
+// Eventually waits until cond holds, asking every 10 ms, and fails the test with why
+// once timeout has passed.
+func Eventually(tb testing.TB, timeout time.Duration, cond func() bool, why func() string) {
+	tb.Helper()
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			tb.Fatalf("natstest: after %v: %s", timeout, why())
+		}
+	}
+}
+
+// freePorts returns ports of 127.0.0.1 that nobody uses just now.
+func freePorts(tb testing.TB, n int) []int {
+	tb.Helper()
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		check(tb, err)
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+func tail(path string) string {
+	const limit = 8 << 10
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-limit):])
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatalf("natstest: %v", err)
+	}
+}
