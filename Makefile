@@ -1,0 +1,52 @@
+# Tools are pinned here and run from their modules: nothing needs to be installed.
+GO          ?= go
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 10s
+# Folder of agent runs as StoredEvent lines, for `make traces`.
+TRACES      ?= $(ENACT_TRACES)
+# Modules of their own, for what is too heavy for users of the library.
+SUBMODULES  := bench/jsonlib
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fuzz bench demo traces cover
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build everything, the admin program into bin/
+	$(GO) build ./...
+	$(GO) build -o bin/jetstore-admin ./cmd/jetstore-admin
+
+test: ## run all tests (under 5 minutes)
+	$(GO) test -timeout 10m ./...
+
+race: ## run all tests under the race detector (needs a C compiler; under 12 minutes)
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+lint: ## formatting, vet, staticcheck
+	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags traces ./cmd/jetstore-admin
+	$(GO) run $(STATICCHECK) ./...
+	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
+
+fuzz: ## run every fuzz test for FUZZTIME (default 10s)
+	@for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$f"; \
+			$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+demo: ## show the log at work
+	$(GO) run ./cmd/jetstore-admin demo
+
+traces: ## import, restart, export the agent runs in TRACES and compare
+	ENACT_TRACES="$(abspath $(TRACES))" $(GO) test -count=1 -tags traces -run Traces ./cmd/jetstore-admin
+
+cover: ## test coverage by package
+	$(GO) test -timeout 10m -cover ./...

@@ -1,0 +1,2 @@
+// Package consumer follows executions live.
+package consumer
