@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,11 +52,7 @@ func (s *Store) Commit(ctx context.Context, batch enact.Batch) (enact.Receipt, e
 	}
 	l := s.lanes.acquire(c.key)
 	defer s.lanes.release(l)
-	if err := l.lock(ctx); err != nil {
-		return enact.Receipt{}, err
-	}
-	defer l.unlock()
-	return c.run(ctx, l)
+	return l.commit(ctx, c)
 }
 
 // commit is one append on its way. Its id stays the same over all attempts; an
@@ -67,6 +64,7 @@ type commit struct {
 	id     uuid.UUID
 	times  []time.Time
 	groups []int // events of each record
+	bytes  int   // see size
 
 	announced bool // the index entry of a creation is acknowledged
 }
@@ -93,7 +91,7 @@ func eventTimes(b *enact.Batch) []time.Time {
 var errOvertaken = errors.New("enact: another append came first")
 
 // run appends behind the lane's tail, and behind fresher ones where that turns out
-// to be old. The caller holds the lane's turn.
+// to be old. The caller drives the lane.
 func (c *commit) run(ctx context.Context, l *lane) (enact.Receipt, error) {
 	if l.incarnation != c.s.incarnation() {
 		l.forget()
@@ -161,31 +159,34 @@ func torn(last *record.Record) error {
 	return last.Corrupt("torn batch: the history ends with record %d of %d of commit %s", last.Commit.Index, last.Commit.Of, last.Commit.ID)
 }
 
-// attempt makes the append's records behind the lane's tail and sends them. On
-// success the lane's tail is the append's.
+// attempt makes the append's records behind the lane's tail and sends them, together
+// with appends that wait and can share its record. On success the lane's tail is the
+// last one's.
 func (c *commit) attempt(ctx context.Context, l *lane) (enact.Receipt, error) {
 	if l.tail.Number == 0 {
 		if err := c.prepareCreation(ctx); err != nil {
 			return enact.Receipt{}, err
 		}
 	}
-	a, tail, err := c.encode(l.tail)
-	if err != nil {
-		return enact.Receipt{}, err
+	for {
+		g := l.gather(c)
+		if err := g.encode(l); err != nil {
+			l.giveBack(g)
+			return enact.Receipt{}, err
+		}
+		if !l.launch(g) {
+			l.giveBack(g)
+			continue
+		}
+		receipt, err := l.finish(ctx, g, nil)
+		if err != nil {
+			return enact.Receipt{}, err
+		}
+		l.keys.add(c.s.cfg.keyWindow, keyEntry{
+			key: c.batch.Options.IdempotencyKey, last: l.tail.Number, position: receipt.Position - uint64(len(g.attempt.messages)) + 1,
+		})
+		return receipt, nil
 	}
-	a.incarnation = l.incarnation
-	position, err := c.s.send(ctx, a)
-	if err != nil {
-		return enact.Receipt{}, err
-	}
-	c.s.sawPosition(position)
-	c.s.lanes.meet(c.key, position)
-	first := l.tail.Sequence + 1
-	l.tail = tail.Stored(position)
-	l.keys.add(c.s.cfg.keyWindow, keyEntry{
-		key: c.batch.Options.IdempotencyKey, last: l.tail.Number, position: position - uint64(len(c.groups)) + 1,
-	})
-	return enact.Receipt{First: first, Last: l.tail.Sequence, Position: position, Chain: l.tail.Chain}, nil
 }
 
 // prepareCreation refuses an id that lives in another tenant and writes the index
@@ -214,37 +215,50 @@ func (c *commit) prepareCreation(ctx context.Context) error {
 	return nil
 }
 
-// encode makes the messages of the append behind t.
-func (c *commit) encode(t record.Tail) (*attempt, record.Tail, error) {
-	a := &attempt{commit: c.id, key: c.key, predecessor: t.Position, first: t.Sequence + 1, events: len(c.batch.Events)}
-	opts := &c.batch.Options
+// encode makes the group's messages behind the lane's tail. A group of several is one
+// record under the first one's commit id.
+func (g *group) encode(l *lane) error {
+	lead := g.members[0].c
+	s := lead.s
+	events, times, groups := lead.batch.Events, lead.times, lead.groups
+	if len(g.members) > 1 {
+		events, times = slices.Clip(events), slices.Clip(times)
+		for _, m := range g.members[1:] {
+			events, times = append(events, m.c.batch.Events...), append(times, m.c.times...)
+		}
+		groups = []int{len(events)}
+	}
+	opts := &lead.batch.Options
+	tail := l.tail
+	a := &attempt{key: l.key, commit: lead.id, predecessor: tail.Position, incarnation: l.incarnation}
 	next := 0
-	for i, n := range c.groups {
+	for i, n := range groups {
 		r := &record.Record{
-			TenantID: c.key.tenant, ExecutionID: c.key.id, Sequence: t.Sequence + 1,
-			Times:    c.times[next : next+n],
-			Commit:   record.Commit{ID: c.id, Index: i + 1, Of: len(c.groups)},
+			TenantID: l.key.tenant, ExecutionID: l.key.id, Sequence: tail.Sequence + 1,
+			Times:    times[next : next+n],
+			Commit:   record.Commit{ID: lead.id, Index: i + 1, Of: len(groups)},
 			Metadata: opts.Metadata,
 		}
 		if i == 0 {
 			r.Key = opts.IdempotencyKey
 		}
 		var err error
-		if r.Payload, r.Codec, err = c.s.cfg.write.Encode(nil, r.Place(), c.batch.Events[next:next+n]); err != nil {
-			return nil, t, err
+		if r.Payload, r.Codec, err = s.cfg.write.Encode(nil, r.Place(), events[next:next+n]); err != nil {
+			return err
 		}
-		if t, err = r.After(t); err != nil {
-			return nil, t, err
+		if tail, err = r.After(tail); err != nil {
+			return err
 		}
-		msg, err := r.Message(c.s.cfg.subjects)
+		msg, err := r.Message(s.cfg.subjects)
 		if err != nil {
-			return nil, t, err
+			return err
 		}
-		if size, limit := record.HeaderBytes(msg.Header)+len(msg.Data), int(c.s.asks.nc.MaxPayload()); limit > 0 && size > limit {
-			return nil, t, &enact.TooLargeError{What: "event", Size: size, Limit: limit, Unit: "bytes"}
+		if size, limit := record.HeaderBytes(msg.Header)+len(msg.Data), int(s.asks.nc.MaxPayload()); limit > 0 && size > limit {
+			return &enact.TooLargeError{What: "event", Size: size, Limit: limit, Unit: "bytes"}
 		}
 		a.messages = append(a.messages, msg)
 		next += n
 	}
-	return a, t, nil
+	g.attempt, g.tail = a, tail
+	return nil
 }

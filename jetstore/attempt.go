@@ -19,10 +19,11 @@ type attempt struct {
 	commit      uuid.UUID
 	predecessor uint64 // position of the record to follow; 0: to be the first
 	incarnation string
-	first       uint64 // sequence of the first event
-	events      int
 	messages    []*nats.Msg
 }
+
+// errUnproven ends an attempt whose outcome was not proven before its context ended.
+var errUnproven = errors.New("enact: outcome not proven")
 
 // send brings an attempt to its end: the position of its last record once it is
 // committed, or errOvertaken once it is proven that it never will be.
@@ -50,33 +51,41 @@ type attempt struct {
 //
 // Sending again is safe at any time, since all copies are compare-and-sets against
 // one predecessor, of which at most one can win.
-func (s *Store) send(ctx context.Context, a *attempt) (position uint64, err error) {
-	sent := false // a copy may have left this process
+//
+// sent says that a copy may be under way already. If ctx ends first, the error is
+// errUnproven if any copy may be, and otherwise the context's.
+func (s *Store) send(ctx context.Context, a *attempt, sent bool) (position uint64, err error) {
+	cause := errUnproven
 	for try := 0; ; try++ {
+		settled := false
+		if sent {
+			position, settled, cause = s.settle(ctx, a, cause)
+		}
+		if settled {
+			return position, cause
+		}
+		if try > 0 || sent {
+			if waitErr := backoff(ctx, try); waitErr != nil {
+				return 0, unproven(sent, ended(waitErr, cause))
+			}
+		}
 		position, err := s.deliver(ctx, a)
 		if err == nil {
 			return position, nil
 		}
 		sent = sent || mayHaveLeft(err)
-		if !sent && lasting(err) {
-			return 0, err
+		if errors.Is(err, nats.ErrConnectionClosed) || !sent && lasting(err) {
+			return 0, unproven(sent, err)
 		}
-		if sent && errors.Is(err, nats.ErrConnectionClosed) {
-			return 0, a.unknown(err)
-		}
-		if sent {
-			var settled bool
-			if position, settled, err = s.settle(ctx, a, err); settled {
-				return position, err
-			}
-		}
-		if waitErr := backoff(ctx, try); waitErr != nil {
-			if !sent {
-				return 0, ended(waitErr, err)
-			}
-			return 0, a.unknown(ended(waitErr, err))
-		}
+		cause = err
 	}
+}
+
+func unproven(sent bool, err error) error {
+	if !sent {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errUnproven, err)
 }
 
 // deliver sends the attempt's messages once.
@@ -156,7 +165,7 @@ func (s *Store) committed(ctx context.Context, a *attempt, first *record.Record)
 		return 0, torn(first)
 	}
 	if err != nil {
-		return 0, a.unknown(err)
+		return 0, unproven(true, err)
 	}
 	r, err := s.parse(m, a.key)
 	if err != nil {
@@ -166,14 +175,6 @@ func (s *Store) committed(ctx context.Context, a *attempt, first *record.Record)
 		return 0, torn(first)
 	}
 	return last, nil
-}
-
-// unknown is the error for an attempt that was neither proven stored nor dead.
-func (a *attempt) unknown(cause error) error {
-	return &enact.UnknownOutcomeError{
-		TenantID: a.key.tenant, ExecutionID: a.key.id, CommitID: a.commit.String(), Predecessor: a.predecessor,
-		Incarnation: a.incarnation, Records: len(a.messages), First: a.first, Events: a.events, Cause: cause,
-	}
 }
 
 // mayHaveLeft reports whether a sending that ended in err may have reached a

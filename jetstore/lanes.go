@@ -1,7 +1,6 @@
 package jetstore
 
 import (
-	"context"
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -17,31 +16,24 @@ type execution struct {
 }
 
 // lane is one execution's queue of appends and what is known of its tail. Appends
-// of this process to one execution take turns in the order they came, instead of
-// fighting over the expected-sequence check.
+// of this process to one execution go in the order they came, instead of fighting
+// over the expected-sequence check. One of them drives the lane at a time; queue.go
+// says how.
 type lane struct {
 	key  execution
-	turn chan struct{} // holds one token; goroutines that wait for it are served in order
-	refs int           // guarded by lanes.mu
+	refs int // guarded by lanes.mu
 
-	// The rest belongs to whoever holds the turn.
+	mu      sync.Mutex
+	driven  bool
+	waiting []*request
+	orphan  *group // sent by a driver that left before its outcome was known
+
+	// The rest belongs to whoever drives.
 	warm        bool
 	incarnation string
 	tail        record.Tail
 	keys        keyWindow
 }
-
-// lock waits for the lane's turn.
-func (l *lane) lock(ctx context.Context) error {
-	select {
-	case l.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (l *lane) unlock() { <-l.turn }
 
 // forget makes the next append ask the leader.
 func (l *lane) forget() { l.warm, l.tail, l.keys = false, record.Tail{}, keyWindow{} }
@@ -86,7 +78,7 @@ func (ls *lanes) acquire(key execution) *lane {
 			ls.idle.Remove(key)
 			l = idle
 		} else {
-			l = &lane{key: key, turn: make(chan struct{}, 1)}
+			l = &lane{key: key}
 		}
 		ls.active[key] = l
 	}

@@ -8,7 +8,7 @@ import (
 // Header bytes that packing reserves: for the fixed headers of a record, and for
 // each further event whose time differs.
 const (
-	fixedHeaders  = 2048
+	fixedHeaders  = 4096
 	timeDistance  = 22
 	headerPerMeta = len(record.HeaderMetaPrefix) + len(": \r\n")
 )
@@ -22,16 +22,13 @@ func (s *Store) pack(c *commit) ([]int, error) {
 	if len(events) == 1 {
 		return []int{1}, nil
 	}
-	budget := record.MaxBytes - fixedHeaders - len(c.batch.Options.IdempotencyKey)*3
-	for k, v := range c.batch.Options.Metadata {
-		budget -= len(enact.EncodeToken(k)) + len(enact.EncodeToken(v)) + headerPerMeta
-	}
+	reserved := reservedHeaders(c)
+	budget := record.MaxBytes - reserved
 	perEvent := 1 // the comma or bracket
 	maxEvents := record.MaxEvents
 	if !record.AllEqual(c.times) {
 		perEvent += timeDistance
-		headerRoom := record.MaxHeaderBytes - (record.MaxBytes - budget)
-		maxEvents = min(maxEvents, max(1, headerRoom/timeDistance))
+		maxEvents = min(maxEvents, max(1, (record.MaxHeaderBytes-reserved)/timeDistance))
 	}
 	if c.batch.Options.OneEventPerRecord {
 		maxEvents = 1
@@ -56,4 +53,14 @@ func (s *Store) pack(c *commit) ([]int, error) {
 		return nil, &enact.TooLargeError{What: "batch", Size: len(groups), Limit: record.MaxStaged, Unit: "records"}
 	}
 	return groups, nil
+}
+
+// reservedHeaders bounds the header bytes of one of the append's records, but for
+// the list of its events' times.
+func reservedHeaders(c *commit) int {
+	n := fixedHeaders + 3*len(c.batch.Options.IdempotencyKey)
+	for k, v := range c.batch.Options.Metadata {
+		n += len(enact.EncodeToken(k)) + len(enact.EncodeToken(v)) + headerPerMeta
+	}
+	return n
 }

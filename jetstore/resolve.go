@@ -1,0 +1,126 @@
+package jetstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
+)
+
+// unknown is what the caller of an append gets whose events went out in the attempt
+// and whose outcome is not proven.
+func (a *attempt) unknown(cause error, c *commit, first uint64) error {
+	e := &enact.UnknownOutcomeError{
+		TenantID: a.key.tenant, ExecutionID: a.key.id, CommitID: a.commit.String(), Predecessor: a.predecessor,
+		Incarnation: a.incarnation, First: first, Events: len(c.batch.Events),
+		IdempotencyKey: c.batch.Options.IdempotencyKey, Cause: cause,
+	}
+	for _, m := range a.messages {
+		e.Records = append(e.Records, enact.PendingRecord{Header: m.Header, Data: m.Data})
+	}
+	return e
+}
+
+// Resolve settles an append whose outcome was unknown. It returns the append's
+// receipt if it is stored. It returns an [*enact.ConflictError] with the actual
+// sequence if it is proven not to be, now or ever: another record follows its
+// predecessor. While neither is so, it sends the append again, which is harmless:
+// all copies are checked against one predecessor, and at most one can win. So the
+// end is one of the two whenever the stream takes writes before ctx ends, and
+// otherwise enact.ErrUnknownOutcome again.
+//
+// The error may come from another process, through JSON. Other errors:
+// enact.ErrInvalidOption (it is not an error that a store returned),
+// enact.ErrCorrupt, enact.ErrClosed.
+func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError) (enact.Receipt, error) {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return enact.Receipt{}, err
+	}
+	defer end()
+	a, err := s.pendingAttempt(unknown)
+	if err != nil {
+		return enact.Receipt{}, err
+	}
+	position, err := s.send(ctx, a, true)
+	switch {
+	case errors.Is(err, errUnproven):
+		again := *unknown
+		again.Cause = err
+		return enact.Receipt{}, &again
+	case errors.Is(err, errOvertaken):
+		last, err := s.lastRecord(ctx, a.key)
+		if err != nil {
+			return enact.Receipt{}, err
+		}
+		conflict := &enact.ConflictError{
+			TenantID: a.key.tenant, ExecutionID: a.key.id,
+			Expected: enact.Expectation{Kind: enact.ExactSequence, Sequence: unknown.First - 1},
+		}
+		if last != nil {
+			conflict.Actual = last.Last()
+		}
+		return enact.Receipt{}, conflict
+	case err != nil:
+		return enact.Receipt{}, err
+	}
+	r, err := s.recordAt(ctx, a.key, position)
+	if err != nil {
+		return enact.Receipt{}, err
+	}
+	s.lanes.meet(a.key, position)
+	return enact.Receipt{
+		First: unknown.First, Last: unknown.First + uint64(unknown.Events) - 1, Position: position, Chain: r.Link.Chain,
+	}, nil
+}
+
+// pendingAttempt makes the attempt again, from an error that may have travelled.
+func (s *Store) pendingAttempt(u *enact.UnknownOutcomeError) (*attempt, error) {
+	invalid := func(format string, args ...any) error {
+		return &enact.OptionError{Option: "UnknownOutcomeError", Reason: fmt.Sprintf(format, args...)}
+	}
+	if u == nil {
+		return nil, invalid("is nil")
+	}
+	if err := errors.Join(u.TenantID.Validate(), u.ExecutionID.Validate()); err != nil {
+		return nil, err
+	}
+	a := &attempt{key: execution{u.TenantID, u.ExecutionID}, predecessor: u.Predecessor, incarnation: u.Incarnation}
+	var err error
+	if a.commit, err = uuid.Parse(u.CommitID); err != nil {
+		return nil, invalid("commit id %q: %v", u.CommitID, err)
+	}
+	if len(u.Records) == 0 || u.Events < 1 || u.First < 1 {
+		return nil, invalid("it has %d records, %d events from sequence %d", len(u.Records), u.Events, u.First)
+	}
+	subject := s.subject(a.key)
+	for i, p := range u.Records {
+		m := &nats.Msg{Subject: subject, Header: p.Header, Data: p.Data}
+		if err := s.checkPending(a, m, i+1, len(u.Records)); err != nil {
+			return nil, invalid("record %d: %v", i+1, err)
+		}
+		a.messages = append(a.messages, m)
+	}
+	return a, nil
+}
+
+// checkPending makes sure that a message is record i of n of the attempt.
+func (s *Store) checkPending(a *attempt, m *nats.Msg, i, n int) error {
+	// It has no position yet: any above those that it names will do.
+	r, err := record.Parse(s.cfg.subjects, m.Subject, math.MaxInt64, m.Header, m.Data)
+	switch {
+	case err != nil:
+		return err
+	case r.Commit != record.Commit{ID: a.commit, Index: i, Of: n}:
+		return fmt.Errorf("it belongs to commit %s", r.Commit)
+	case i == 1 && r.Previous() != a.predecessor:
+		return fmt.Errorf("it follows position %d, not %d", r.Previous(), a.predecessor)
+	}
+	return nil
+}
