@@ -69,14 +69,16 @@ func TestTypedErrorsAreFound(t *testing.T) {
 
 func TestUnknownOutcomeJSON(t *testing.T) {
 	e := &enact.UnknownOutcomeError{
-		TenantID: "t", ExecutionID: "e", CommitID: "018f", Predecessor: 18446744073709551615, Incarnation: "i", Records: 2, First: 4, Events: 3, IdempotencyKey: "k",
-		Cause: context.DeadlineExceeded,
+		TenantID: "t", ExecutionID: "e", CommitID: "018f", Predecessor: 18446744073709551615, Incarnation: "i", First: 4, Events: 3, IdempotencyKey: "k",
+		Records: []enact.PendingRecord{{Header: map[string][]string{"Enact-Key": {"<k>"}}, Data: []byte{0, 0xff}}, {Data: []byte("{}")}},
+		Cause:   context.DeadlineExceeded,
 	}
 	require.ErrorIs(t, e, context.DeadlineExceeded)
 	require.ErrorIs(t, e, enact.ErrUnknownOutcome)
 	text, err := json.Marshal(e)
 	require.NoError(t, err)
-	require.Equal(t, `{"tenant_id":"t","execution_id":"e","commit_id":"018f","predecessor":18446744073709551615,"incarnation":"i","records":2,"first":4,"events":3,"idempotency_key":"k"}`, string(text))
+	require.Equal(t, `{"tenant_id":"t","execution_id":"e","commit_id":"018f","predecessor":18446744073709551615,"incarnation":"i","first":4,"events":3,"idempotency_key":"k",`+
+		`"records":[{"header":{"Enact-Key":["\u003ck\u003e"]},"data":"AP8="},{"header":null,"data":"e30="}]}`, string(text))
 
 	var back enact.UnknownOutcomeError
 	require.NoError(t, json.Unmarshal(text, &back))
@@ -108,12 +110,20 @@ func TestAppendOptionsLimits(t *testing.T) {
 	metadata := func(k, v string) enact.AppendOptions {
 		return enact.AppendOptions{Metadata: map[string]string{k: v}}
 	}
+	pairs := func(n int) map[string]string {
+		m := make(map[string]string)
+		for i := range n {
+			m[fmt.Sprint(i)] = ""
+		}
+		return m
+	}
 	for _, o := range []enact.AppendOptions{
 		{},
 		{IdempotencyKey: strings.Repeat("k", 256)},
 		{Timestamp: time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)},
 		{Timestamp: time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)},
 		metadata(strings.Repeat("k", 64), ""), metadata("k", strings.Repeat("v", 8<<10-1)), metadata(" :\r\n", "\x00"),
+		{Metadata: pairs(128)},
 	} {
 		require.NoError(t, o.Validate())
 	}
@@ -131,6 +141,7 @@ func TestAppendOptionsLimits(t *testing.T) {
 		{metadata("\xff", "v"), &enact.OptionError{Option: "Metadata", Reason: `"\xff" is not valid UTF-8`}},
 		{metadata("k", "\xff"), &enact.OptionError{Option: "Metadata", Reason: `"k" is not valid UTF-8`}},
 		{metadata(strings.Repeat("k", 65), ""), &enact.TooLargeError{What: "metadata key", Size: 65, Limit: 64, Unit: "bytes"}},
+		{enact.AppendOptions{Metadata: pairs(129)}, &enact.TooLargeError{What: "metadata", Size: 129, Limit: 128, Unit: "keys"}},
 		{metadata("k", strings.Repeat("v", 8<<10)), &enact.TooLargeError{What: "metadata", Size: 8<<10 + 1, Limit: 8 << 10, Unit: "bytes"}},
 	} {
 		require.Equal(t, tt.want, tt.options.Validate())

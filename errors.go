@@ -166,20 +166,29 @@ func (e *UnknownCodecError) Unwrap() error { return ErrUnknownCodec }
 
 // UnknownOutcomeError is returned by an append that was sent and neither
 // acknowledged nor proven absent before its context ended. The events may be
-// stored or not; a store's Resolve settles it later, in this process or, since
-// the error can be written as JSON, in another. errors.Is(err, ErrUnknownOutcome);
-// it also matches the reason, as in errors.Is(err, context.DeadlineExceeded).
+// stored, or be stored later; a store's Resolve settles it, in this process or,
+// since the error can be written as JSON, in another. errors.Is(err,
+// ErrUnknownOutcome); it also matches the reason, as in errors.Is(err,
+// context.DeadlineExceeded).
 type UnknownOutcomeError struct {
 	TenantID       TenantID    `json:"tenant_id"`
 	ExecutionID    ExecutionID `json:"execution_id"`
-	CommitID       string      `json:"commit_id"`                 // UUID of the append
-	Predecessor    uint64      `json:"predecessor"`               // position of the record it was to follow; 0: it was to be the first
-	Incarnation    string      `json:"incarnation,omitempty"`     // of the stream it was sent to
-	Records        int         `json:"records"`                   // records of the append
-	First          uint64      `json:"first"`                     // sequence of its first event
-	Events         int         `json:"events"`                    // events of the append
+	CommitID       string      `json:"commit_id"`                 // UUID under which the events were sent
+	Predecessor    uint64      `json:"predecessor"`               // position of the record that they were to follow; 0: they were to be the first
+	Incarnation    string      `json:"incarnation"`               // of the stream that they were sent to
+	First          uint64      `json:"first"`                     // sequence that the first event gets if they are stored
+	Events         int         `json:"events"`                    // number of events
 	IdempotencyKey string      `json:"idempotency_key,omitempty"` // as given
-	Cause          error       `json:"-"`                         // the last thing that went wrong
+	// Records are the messages as they were sent. Resolve sends them again where
+	// nothing else can prove an outcome.
+	Records []PendingRecord `json:"records"`
+	Cause   error           `json:"-"` // the last thing that went wrong
+}
+
+// PendingRecord is a message of an append whose outcome is unknown.
+type PendingRecord struct {
+	Header map[string][]string `json:"header"`
+	Data   []byte              `json:"data"`
 }
 
 func (e *UnknownOutcomeError) Error() string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,8 +18,11 @@ func AppendEvent(dst []byte, e Event) ([]byte, error) {
 	if err := checkVariant(e); err != nil {
 		return nil, err
 	}
-	return e.appendJSON(dst)
+	return e.appendJSON(slices.Grow(dst, usualEvent))
 }
+
+// usualEvent is the room that most events need, so that dst grows once.
+const usualEvent = 192
 
 // checkVariant refuses nil, and a pointer to a variant: it has the methods of an
 // Event too, but may be nil, and no type switch over the variants sees it.
@@ -200,6 +204,7 @@ func (s *StoredEvent) fields(f []field) []field {
 func (s StoredEvent) AppendJSON(dst []byte) ([]byte, error) {
 	var buf [8]field
 	start := len(dst)
+	dst = slices.Grow(dst, 2*usualEvent)
 	sep := byte('{')
 	for _, f := range s.fields(buf[:0]) {
 		if f.opt && (f.ptr == &s.Position && s.Position == 0 || f.ptr == &s.Metadata && len(s.Metadata) == 0) {

@@ -305,6 +305,36 @@ func TestRawJSONIsKept(t *testing.T) {
 	}
 }
 
+// Raw JSON nests to MaxJSONDepth, wherever it stands, and not one level deeper.
+func TestRawJSONDepth(t *testing.T) {
+	nested := func(n int, left, right, core string) string {
+		return strings.Repeat(left, n) + core + strings.Repeat(right, n)
+	}
+	for name, event := range map[string]string{
+		"data":                  `{"type":"custom","event_type":"x","data":%}`,
+		"metadata":              `{"type":"execution_started","parent":null,"metadata":%}`,
+		"details":               failedText(strings.Replace(plainError, `"details":null`, `"details":%`, 1)),
+		"an unknown error key":  failedText(strings.Replace(plainError, `"details":null`, `"details":null,"x":%`, 1)),
+		"an unknown key":        `{"type":"execution_resumed","x":%}`,
+		"an unknown event type": `{"type":"unheard_of","x":%}`,
+	} {
+		for _, shape := range []struct {
+			left, right, core string
+			inside            int // levels within the innermost
+		}{{"[", "]", "1", 0}, {`{"a":`, `}`, `{}`, 1}, {`[[],[{}],`, `]`, `"]]]{[\""`, 2}} {
+			most := enact.MaxJSONDepth - shape.inside
+			parse(t, strings.Replace(event, "%", nested(most, shape.left, shape.right, shape.core), 1))
+			_, err := enact.ParseEvent([]byte(strings.Replace(event, "%", nested(most+1, shape.left, shape.right, shape.core), 1)))
+			require.Contains(t, eventError(t, err).Reason, "is nested more than 120 deep", name)
+		}
+	}
+	require.NoError(t, enact.Custom{Data: json.RawMessage(nested(120, "[", "]", ""))}.Validate())
+	tooDeep := enact.Custom{Data: json.RawMessage(nested(121, "[", "]", ""))}
+	require.Equal(t, "data", eventError(t, tooDeep.Validate()).Field)
+	_, err := enact.AppendEvent(nil, tooDeep)
+	require.Equal(t, "data", eventError(t, err).Field)
+}
+
 func TestOpenStringsRoundTrip(t *testing.T) {
 	for _, event := range []string{
 		`{"type":"step_started","step_id":"s","parent_step_id":null,"step_type":"HumanNode","name":"n"}`,

@@ -46,6 +46,11 @@ func TestStoredEventText(t *testing.T) {
 			storedText(`{"type":"custom","event_type":"x","data":{"b":1.50,"a":"\n \u00e9","b":[]}}`),
 		},
 		{
+			"one line even where they are carriage returns only",
+			func(s *enact.StoredEvent) { s.Event = enact.Custom{EventType: "x", Data: json.RawMessage("[\r1]")} },
+			storedText(`{"type":"custom","event_type":"x","data":[1]}`),
+		},
+		{
 			"an unknown type with line ends",
 			func(s *enact.StoredEvent) {
 				s.Event = enact.Unknown{Tag: "x", Raw: json.RawMessage("{\n\"type\": \"x\"\n}")}

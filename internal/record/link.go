@@ -31,7 +31,7 @@ type Ref struct {
 // record is O(log r) steps away.
 func Numbers(r uint64) func(yield func(uint64) bool) {
 	return func(yield func(uint64) bool) {
-		for n := r - 1; n > 0; n &= n - 1 {
+		for n := max(r, 1) - 1; n > 0; n &= n - 1 {
 			if !yield(n) {
 				return
 			}
@@ -120,51 +120,58 @@ func parseBack(s string, number, position uint64, place int) ([]Ref, error) {
 		}
 		return nil, nil
 	}
-	refs := make([]Ref, 0, bits.OnesCount64(number-1))
+	want := bits.OnesCount64(number - 1)
+	if strings.Count(s, ",")+1 != want {
+		return nil, fmt.Errorf("link: record %d must name %d earlier ones", number, want)
+	}
+	refs := make([]Ref, 0, want)
 	for n := range Numbers(number) {
-		entry, rest, more := strings.Cut(s, ",")
-		seqText, posText, ok := strings.Cut(entry, "@")
-		if !ok {
-			return nil, fmt.Errorf("link: back entry %q is not <sequence>@<position>", clip(entry))
-		}
-		ref := Ref{}
-		var err error
-		if ref.Sequence, err = parseUint(seqText); err != nil {
-			return nil, fmt.Errorf("link: back entry %q: bad sequence", clip(entry))
-		}
-		relText, relative := strings.CutPrefix(posText, "~")
-		p, err := parseUint(relText)
-		switch {
-		case err != nil || p == 0:
-			return nil, fmt.Errorf("link: back entry %q: bad position", clip(entry))
-		case !relative:
-			ref.Position = p
-		case p >= uint64(place) || p >= position:
-			return nil, fmt.Errorf("link: back entry %q reaches before the staged batch", clip(entry))
-		case number-n != p:
-			return nil, fmt.Errorf("link: back entry %q is not record %d of the staged batch", clip(entry), n)
-		default:
-			ref.Position = position - p
-		}
-		if !relative && number-n < uint64(place) {
-			return nil, fmt.Errorf("link: back entry %q names a record of its own staged batch by position", clip(entry))
+		var entry string
+		entry, s, _ = strings.Cut(s, ",")
+		ref, err := parseRef(entry, number-n, position, place)
+		if err != nil {
+			return nil, err
 		}
 		// Record n starts at event n or later, and at event 1 only if it is the first.
 		if ref.Sequence < n || n == 1 && ref.Sequence != 1 {
 			return nil, fmt.Errorf("link: back entry %q cannot be record %d", clip(entry), n)
 		}
-		if k := len(refs); ref.Position >= position || k > 0 && (ref.Position >= refs[k-1].Position || ref.Sequence >= refs[k-1].Sequence) {
+		if k := len(refs); k > 0 && (ref.Position >= refs[k-1].Position || ref.Sequence >= refs[k-1].Sequence) {
 			return nil, fmt.Errorf("link: back entry %q is not before what follows it", clip(entry))
 		}
 		refs = append(refs, ref)
-		if s = rest; !more {
-			break
-		}
-	}
-	if want := bits.OnesCount64(number - 1); len(refs) != want || s != "" {
-		return nil, fmt.Errorf("link: record %d must name %d earlier ones", number, want)
 	}
 	return refs, nil
+}
+
+// parseRef reads an entry for the record that is distance records before this one.
+func parseRef(entry string, distance, position uint64, place int) (Ref, error) {
+	sequence, where, ok := strings.Cut(entry, "@")
+	if !ok {
+		return Ref{}, fmt.Errorf("link: back entry %q is not <sequence>@<position>", clip(entry))
+	}
+	seq, err := parseUint(sequence)
+	if err != nil {
+		return Ref{}, fmt.Errorf("link: back entry %q: bad sequence", clip(entry))
+	}
+	where, relative := strings.CutPrefix(where, "~")
+	p, err := parseUint(where)
+	staged := distance < uint64(place) // is of the same staged batch
+	switch {
+	case err != nil || p == 0:
+		return Ref{}, fmt.Errorf("link: back entry %q: bad position", clip(entry))
+	case relative && (!staged || p >= position):
+		return Ref{}, fmt.Errorf("link: back entry %q reaches before the staged batch", clip(entry))
+	case relative && p != distance:
+		return Ref{}, fmt.Errorf("link: back entry %q is not %d records before this one", clip(entry), distance)
+	case relative:
+		return Ref{Sequence: seq, Position: position - p}, nil
+	case p >= position:
+		return Ref{}, fmt.Errorf("link: back entry %q is not before this record", clip(entry))
+	case staged || position-p < uint64(place):
+		return Ref{}, fmt.Errorf("link: back entry %q names a record of its own staged batch by position", clip(entry))
+	}
+	return Ref{Sequence: seq, Position: p}, nil
 }
 
 // cutField takes "name=value " from the front of s.
@@ -180,7 +187,10 @@ func parseUint(s string) (uint64, error) {
 	if err == nil && len(s) > 1 && s[0] == '0' {
 		err = strconv.ErrSyntax
 	}
-	return n, err
+	if err != nil {
+		return 0, err // ParseUint gives the greatest number for one out of range
+	}
+	return n, nil
 }
 
 // parseUUID reads a UUID in the one form that String writes.

@@ -37,32 +37,38 @@ const defaultCodec = "json"
 // message for its subject. It returns an [*enact.TooLargeError] if the headers
 // exceed their limit.
 func (r *Record) Message(subjects enact.Subjects) (*nats.Msg, error) {
-	h := make(nats.Header, 8+len(r.Metadata))
+	const most = 10 // headers beside the metadata
+	h := make(nats.Header, 6+len(r.Metadata))
+	values := make([]string, most+len(r.Metadata)) // one allocation instead of one a header
+	set := func(name, value string) {
+		values[0] = value
+		h[name], values = values[:1:1], values[1:]
+	}
 	if r.Commit.Index == 1 {
 		// The check that makes an append a compare-and-set (ADR-50 allows it on
 		// the first record of a batch only).
-		h[HeaderExpected] = []string{strconv.FormatUint(r.Previous(), 10)}
+		set(HeaderExpected, strconv.FormatUint(r.Previous(), 10))
 		if r.Key != "" {
-			h[HeaderKey] = []string{enact.EncodeToken(r.Key)}
+			set(HeaderKey, enact.EncodeToken(r.Key))
 		}
 	}
-	h[HeaderSequence] = []string{strconv.FormatUint(r.Sequence, 10)}
+	set(HeaderSequence, strconv.FormatUint(r.Sequence, 10))
 	if n := r.Count(); n > 1 {
-		h[HeaderCount] = []string{strconv.Itoa(n)}
+		set(HeaderCount, strconv.Itoa(n))
 	}
-	h[HeaderTime] = []string{r.timesText}
+	set(HeaderTime, r.timesText)
 	if r.Codec != defaultCodec {
-		h[HeaderCodec] = []string{r.Codec}
+		set(HeaderCodec, r.Codec)
 	}
-	h[HeaderCommit] = []string{r.Commit.String()}
-	h[HeaderLink] = []string{string(appendLink(make([]byte, 0, 160), &r.Link, r.Commit.Index))}
+	set(HeaderCommit, r.Commit.String())
+	set(HeaderLink, string(appendLink(make([]byte, 0, 256), &r.Link, r.Commit.Index)))
 	for k, v := range r.Metadata {
-		h[HeaderMetaPrefix+enact.EncodeToken(k)] = []string{enact.EncodeToken(v)}
+		set(HeaderMetaPrefix+enact.EncodeToken(k), enact.EncodeToken(v))
 	}
 	if r.TraceParent != "" {
-		h[HeaderTraceParent] = []string{r.TraceParent}
+		set(HeaderTraceParent, r.TraceParent)
 		if r.TraceState != "" {
-			h[HeaderTraceState] = []string{r.TraceState}
+			set(HeaderTraceState, r.TraceState)
 		}
 	}
 	if n := HeaderBytes(h); n > MaxHeaderBytes {
@@ -110,7 +116,7 @@ func (r *Record) parseHeaders(h nats.Header) error {
 	if r.Sequence, err = parseUint(sequence); err != nil || r.Sequence == 0 {
 		return fmt.Errorf("sequence %q is not a number from 1", clip(sequence))
 	}
-	for k, values := range h {
+	for k := range h {
 		if !strings.HasPrefix(k, headerPrefix) {
 			continue
 		}
@@ -178,8 +184,12 @@ func (r *Record) parseFirst(h nats.Header) error {
 		}
 		return nil
 	}
-	if len(expected) != 1 || expected[0] != strconv.FormatUint(r.Previous(), 10) {
-		return fmt.Errorf("%s is %q, the link says %d", HeaderExpected, clip(strings.Join(expected, ",")), r.Previous())
+	text, err := one(h, HeaderExpected)
+	if err != nil {
+		return err
+	}
+	if n, err := parseUint(text); err != nil || n != r.Previous() {
+		return fmt.Errorf("%s is %q, the link says %d", HeaderExpected, clip(text), r.Previous())
 	}
 	if key != nil {
 		k, err := enact.DecodeToken(key[0])
@@ -215,6 +225,8 @@ func (r *Record) parseMetadata(header, value string) error {
 	token, ok := strings.CutPrefix(header, HeaderMetaPrefix)
 	if !ok {
 		switch header {
+		case HeaderVersion:
+			return fmt.Errorf("version %s is written by leaving %s out", version, HeaderVersion)
 		case HeaderSequence, HeaderCount, HeaderTime, HeaderCodec, HeaderCommit, HeaderKey, HeaderLink:
 			return nil
 		}

@@ -9,6 +9,7 @@ package record
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,15 +57,12 @@ type Commit struct {
 }
 
 func (c Commit) String() string {
-	return string(c.append(make([]byte, 0, 48)))
-}
-
-func (c Commit) append(dst []byte) []byte {
-	dst = appendUUID(dst, c.ID)
-	dst = append(dst, ' ')
-	dst = strconv.AppendInt(dst, int64(c.Index), 10)
-	dst = append(dst, '/')
-	return strconv.AppendInt(dst, int64(c.Of), 10)
+	b := make([]byte, 0, 48)
+	b = append(b, c.ID.String()...)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(c.Index), 10)
+	b = append(b, '/')
+	return string(strconv.AppendInt(b, int64(c.Of), 10))
 }
 
 func parseCommit(s string) (Commit, error) {
@@ -126,7 +124,7 @@ func (r *Record) After(t Tail) (Tail, error) {
 	if !validCodec(r.Codec) {
 		return Tail{}, &enact.OptionError{Option: "codec", Reason: fmt.Sprintf("%q cannot be the value of %s", clip(r.Codec), HeaderCodec)}
 	}
-	text, err := appendTimes(nil, r.Times)
+	text, err := appendTimes(make([]byte, 0, 48), r.Times)
 	if err != nil {
 		return Tail{}, err
 	}
@@ -148,10 +146,9 @@ func (r *Record) After(t Tail) (Tail, error) {
 func (t Tail) Stored(position uint64) Tail {
 	place := t.staged
 	t.Position, t.staged = position, 0
-	back := make([]Ref, len(t.Back))
+	back := slices.Clone(t.Back)
 	i := 0
 	for n := range Numbers(t.Number) {
-		back[i] = t.Back[i]
 		if distance := t.Number - n; distance < uint64(place) {
 			back[i].Position = position - distance
 		}

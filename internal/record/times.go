@@ -54,7 +54,7 @@ func AllEqual(times []time.Time) bool {
 func parseTimes(s string, n int) ([]time.Time, error) {
 	first, list, many := strings.Cut(s, ",")
 	t0, err := enact.ParseTime(first)
-	if err != nil || string(enact.AppendTime(nil, t0)) != first {
+	if err != nil || string(enact.AppendTime(make([]byte, 0, 48), t0)) != first {
 		return nil, fmt.Errorf("time %q is not in the log's form", clip(first))
 	}
 	times := make([]time.Time, 1, n)

@@ -101,17 +101,29 @@ func (s *Server) ready(ctx context.Context, log *serverLog) error {
 		ctx, cancel = context.WithTimeout(ctx, readyTimeout)
 		defer cancel()
 	}
-	for {
-		if msg := log.fatal(); msg != "" {
-			return fmt.Errorf("%w: %s", ErrStart, msg)
-		}
-		if s.srv.ReadyForConnections(10 * time.Millisecond) {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("%w: %w", ErrStart, err)
+	var failed string
+	err := poll(ctx, func() bool {
+		failed = log.fatal()
+		return failed != "" || s.srv.ReadyForConnections(time.Millisecond)
+	})
+	if failed != "" {
+		return fmt.Errorf("%w: %s", ErrStart, failed)
+	}
+	return err
+}
+
+// poll waits until cond holds, or for ctx.
+func poll(ctx context.Context, cond func() bool) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrStart, ctx.Err())
+		case <-tick.C:
 		}
 	}
+	return nil
 }
 
 // ClientURL returns the URL for clients in other processes; "" if the server listens

@@ -1,0 +1,218 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/enactlog/enact"
+)
+
+// One event after another to one execution, against a publish with the same check.
+func BenchmarkAppend(b *testing.B) {
+	places(b, func(b *testing.B, p *place) {
+		for _, size := range []int{256, 4096} {
+			b.Run(sizeName(size), func(b *testing.B) {
+				b.ReportAllocs()
+				ctx := context.Background()
+				run := p.store.Execution("acme", enact.NewExecutionID())
+				_, err := run.Append(ctx, payload(size))
+				check(b, err)
+				raw := p.rawWriter("raw." + nuid.Next())
+				data := make([]byte, size)
+				compare(b,
+					func(int) { check(b, raw(ctx, data)) },
+					func(int) {
+						_, err := run.Append(ctx, payload(size))
+						check(b, err)
+					})
+			})
+		}
+	})
+}
+
+// rawWriter returns a publish with the expected-last-subject-sequence check.
+func (p *place) rawWriter(subject string) func(context.Context, []byte) error {
+	last := uint64(0)
+	return func(ctx context.Context, data []byte) error {
+		ack, err := p.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, jetstream.WithExpectLastSequencePerSubject(last))
+		if err == nil {
+			last = ack.Sequence
+		}
+		return err
+	}
+}
+
+// The first event of an execution: absence proof, index entry and record, against
+// one publish with a check.
+func BenchmarkFirstAppend(b *testing.B) {
+	places(b, func(b *testing.B, p *place) {
+		b.ReportAllocs()
+		ctx := context.Background()
+		data := make([]byte, 256)
+		compare(b,
+			func(int) { check(b, p.rawWriter("raw." + nuid.Next())(ctx, data)) },
+			func(int) {
+				_, err := p.store.Execution("acme", enact.NewExecutionID()).Append(ctx, enact.ExecutionStarted{})
+				check(b, err)
+			})
+	})
+}
+
+// Batches against the raw atomic batch of the same events.
+func BenchmarkBatch(b *testing.B) {
+	places(b, func(b *testing.B, p *place) {
+		for _, n := range []int{10, 100} {
+			b.Run(fmt.Sprint(n), func(b *testing.B) {
+				b.ReportAllocs()
+				ctx := context.Background()
+				run := p.store.Execution("acme", enact.NewExecutionID())
+				_, err := run.Append(ctx, payload(256))
+				check(b, err)
+				var events []enact.Event
+				for range n {
+					events = append(events, payload(256))
+				}
+				data := make([]byte, 256)
+				subject := "raw." + nuid.Next()
+				last := uint64(0)
+				compare(b,
+					func(int) {
+						last, err = p.rawBatch(ctx, subject, last, n, data)
+						check(b, err)
+					},
+					func(int) {
+						_, err := run.AppendBatch(ctx, events)
+						check(b, err)
+					})
+			})
+		}
+	})
+}
+
+// rawBatch publishes an atomic batch (ADR-50) of n messages as plainly as can be.
+func (p *place) rawBatch(ctx context.Context, subject string, last uint64, n int, data []byte) (uint64, error) {
+	id := nuid.Next()
+	for i := 1; i <= n; i++ {
+		m := nats.NewMsg(subject)
+		m.Data = data
+		m.Header.Set("Nats-Batch-Id", id)
+		m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i))
+		if i == 1 {
+			m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(last, 10))
+		}
+		if i < n {
+			if err := p.nc.PublishMsg(m); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		m.Header.Set("Nats-Batch-Commit", "1")
+		ack, err := p.js.PublishMsg(ctx, m)
+		if err != nil {
+			return 0, err
+		}
+		return ack.Sequence, nil
+	}
+	return 0, errors.New("empty batch")
+}
+
+// 64 writers on as many executions: throughput against raw checked publishes.
+func BenchmarkWriters(b *testing.B) {
+	places(b, func(b *testing.B, p *place) {
+		const writers, each = 64, 40
+		ctx := context.Background()
+		raws := make([]func(context.Context, []byte) error, writers)
+		runs := make([]func() error, writers)
+		for w := range writers {
+			raws[w] = p.rawWriter("raw." + nuid.Next())
+			run := p.store.Execution("acme", enact.NewExecutionID())
+			_, err := run.Append(ctx, payload(256))
+			check(b, err)
+			runs[w] = func() error {
+				_, err := run.Append(ctx, payload(256))
+				return err
+			}
+		}
+		data := make([]byte, 256)
+		throughput(b, writers*each,
+			func() {
+				together(b, writers, func(w int) error { return repeat(each, func() error { return raws[w](ctx, data) }) })
+			},
+			func() { together(b, writers, func(w int) error { return repeat(each, runs[w]) }) })
+	})
+}
+
+// 16 writers on one execution: with records shared between those that wait, against
+// writers whose metadata differs, which cannot share.
+func BenchmarkSharedExecution(b *testing.B) {
+	places(b, func(b *testing.B, p *place) {
+		const writers, each = 16, 40
+		ctx := context.Background()
+		run := p.store.Execution("acme", enact.NewExecutionID())
+		_, err := run.Append(ctx, payload(256))
+		check(b, err)
+		throughput(b, writers*each,
+			func() {
+				together(b, writers, func(w int) error {
+					meta := enact.WithMetadata(map[string]string{"w": strconv.Itoa(w)})
+					return repeat(each, func() error {
+						_, err := run.Append(ctx, payload(256), meta)
+						return err
+					})
+				})
+			},
+			func() {
+				together(b, writers, func(int) error {
+					return repeat(each, func() error {
+						_, err := run.Append(ctx, payload(256))
+						return err
+					})
+				})
+			})
+	})
+}
+
+// throughput alternates raw and ours, of n operations each, and reports operations
+// per second and their ratio, ours to raw.
+func throughput(b *testing.B, n int, raw, ours func()) {
+	b.Helper()
+	var r, o []time.Duration
+	for b.Loop() {
+		r = append(r, timed(raw))
+		o = append(o, timed(ours))
+	}
+	rawTime, ourTime := median(r), median(o)
+	b.ReportMetric(float64(n)/rawTime.Seconds(), "raw-op/s")
+	b.ReportMetric(float64(n)/ourTime.Seconds(), "enact-op/s")
+	b.ReportMetric(rawTime.Seconds()/ourTime.Seconds(), "enact/raw-throughput")
+	b.ReportMetric(0, "ns/op")
+}
+
+func together(b *testing.B, n int, f func(i int) error) {
+	b.Helper()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = f(i) })
+	}
+	wg.Wait()
+	check(b, errors.Join(errs...))
+}
+
+func repeat(n int, f func() error) error {
+	for range n {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/jetstore"
+	"github.com/enactlog/enact/jetstore/embedded"
+)
+
+// place is where a benchmark runs: servers, a log, and a raw stream with the log's
+// settings beside it.
+type place struct {
+	store *jetstore.Store
+	js    jetstream.JetStream
+	nc    *nats.Conn
+}
+
+// rawStream is the stream of the raw operations.
+const rawStream = "RAW"
+
+// places runs a benchmark on one node, in memory, on disk without and with a sync
+// before each acknowledgement, and on three nodes.
+func places(b *testing.B, f func(b *testing.B, p *place)) {
+	for _, at := range []struct {
+		name  string
+		nodes int
+		opts  []embedded.Option
+	}{
+		{"R1-memory", 1, []embedded.Option{embedded.WithMemoryStorage()}},
+		{"R1-disk", 1, []embedded.Option{embedded.WithSyncInterval(2 * time.Minute)}},
+		{"R1-disk-sync", 1, nil},
+		{"R3-disk", 3, []embedded.Option{embedded.WithSyncInterval(2 * time.Minute)}},
+		{"R3-disk-sync", 3, nil},
+	} {
+		b.Run(at.name, func(b *testing.B) {
+			f(b, open(b, at.nodes, at.name == "R1-memory", at.opts))
+		})
+	}
+}
+
+func open(b *testing.B, nodes int, memory bool, opts []embedded.Option) *place {
+	b.Helper()
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "enact-bench-")
+	check(b, err)
+	b.Cleanup(func() { check(b, os.RemoveAll(dir)) })
+	var url string
+	if nodes == 1 {
+		srv, err := embedded.Start(ctx, dir, append(opts, embedded.WithPort(-1))...)
+		check(b, err)
+		b.Cleanup(func() { check(b, srv.Shutdown(ctx)) })
+		url = srv.ClientURL()
+	} else {
+		c, err := embedded.StartCluster(ctx, dir, nodes, opts...)
+		check(b, err)
+		b.Cleanup(func() { check(b, c.Shutdown(ctx)) })
+		url = c.ClientURL()
+	}
+	nc, err := nats.Connect(url)
+	check(b, err)
+	b.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	check(b, err)
+	var storeOpts []jetstore.Option
+	storage := jetstream.FileStorage
+	if memory {
+		storeOpts = append(storeOpts, jetstore.WithMemoryStorage())
+		storage = jetstream.MemoryStorage
+	}
+	check(b, jetstore.EnsureStream(ctx, nc, storeOpts...))
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: rawStream, Subjects: []string{"raw.>"}, Storage: storage, Replicas: nodes,
+		AllowDirect: true, AllowAtomicPublish: true, DenyDelete: true, DenyPurge: true, Discard: jetstream.DiscardNew,
+	})
+	check(b, err)
+	store, err := jetstore.Connect(ctx, url, storeOpts...)
+	check(b, err)
+	b.Cleanup(func() { check(b, store.Shutdown(ctx)) })
+	return &place{store: store, js: js, nc: nc}
+}
+
+// compare alternates raw and ours, n of each per iteration, and reports medians and
+// their ratio: of times, ours to raw.
+func compare(b *testing.B, raw, ours func(i int)) {
+	b.Helper()
+	var r, o []time.Duration
+	i := 0
+	for b.Loop() {
+		r = append(r, timed(func() { raw(i) }))
+		o = append(o, timed(func() { ours(i) }))
+		i++
+	}
+	report(b, r, o)
+}
+
+func timed(f func()) time.Duration {
+	began := time.Now()
+	f()
+	return time.Since(began)
+}
+
+func report(b *testing.B, raw, ours []time.Duration) {
+	r, o := median(raw), median(ours)
+	b.ReportMetric(float64(r.Nanoseconds())/1000, "raw-p50-µs")
+	b.ReportMetric(float64(o.Nanoseconds())/1000, "enact-p50-µs")
+	b.ReportMetric(float64(o)/float64(r), "enact/raw")
+	b.ReportMetric(0, "ns/op") // the sum of the two says nothing
+}
+
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+// payload is an event whose JSON has size bytes.
+func payload(size int) enact.Event {
+	e := enact.Custom{EventType: "bench"}
+	e.Data = json.RawMessage(`""`)
+	text, err := enact.AppendEvent(nil, e)
+	if err != nil {
+		panic(err)
+	}
+	e.Data = json.RawMessage(`"` + strings.Repeat("x", size-len(text)) + `"`)
+	return e
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func sizeName(n int) string {
+	if n >= 1024 {
+		return fmt.Sprintf("%dKiB", n>>10)
+	}
+	return fmt.Sprintf("%dB", n)
+}
