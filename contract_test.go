@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/eventgen"
 )
 
 func TestErrorTexts(t *testing.T) {
@@ -243,4 +246,43 @@ func TestChainText(t *testing.T) {
 		require.ErrorContains(t, got.UnmarshalText([]byte(bad)), "is not a chain value", "%q", bad)
 		require.Equal(t, c, got, "a failed read changes nothing")
 	}
+}
+
+// Encode refuses exactly what Validate refuses, with the same error, and otherwise
+// gives what AppendEvent writes.
+func TestEncodeIsValidateAndAppendEvent(t *testing.T) {
+	long := enact.StepID(strings.Repeat("x", enact.MaxIDLength+1))
+	fixed := []enact.Event{
+		nil,
+		enact.StepCompleted{},
+		enact.StepCompleted{StepID: long},
+		enact.StepCompleted{StepID: "\xff"},
+		enact.StepStarted{StepID: "s", Name: "n"},
+		enact.ToolCallStarted{ToolCallID: "c"},
+		enact.ToolCallStarted{ToolCallID: "c", Input: json.RawMessage("{")},
+		enact.ToolCallStarted{StepID: new(enact.StepID("")), Input: enact.JSON(1)},
+		enact.GoalEvaluated{Score: new(math.NaN())},
+		enact.ExecutionFailed{Error: enact.ExecutionError{Category: "x"}},
+		enact.ExecutionFailed{Error: enact.NewExecutionError("", "m")},
+		enact.ExecutionStarted{Parent: &enact.ParentLink{ParentID: "p"}},
+		enact.Unknown{Tag: "custom", Raw: json.RawMessage(`{"type":"custom"}`)},
+		enact.Unreadable{Codec: "c"},
+		enact.ExecutionResumed{},
+	}
+	compare := func(t require.TestingT, e enact.Event) {
+		b := enact.Batch{TenantID: "t", ExecutionID: "e", Events: []enact.Event{enact.ExecutionResumed{}, e}}
+		texts, err := b.Encode()
+		if want := b.Validate(); want != nil {
+			require.Equal(t, want, err)
+			return
+		}
+		require.NoError(t, err)
+		want, err := enact.AppendEvent(nil, e)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(texts[1]))
+	}
+	for _, e := range fixed {
+		compare(t, e)
+	}
+	rapid.Check(t, func(t *rapid.T) { compare(t, eventgen.Event().Draw(t, "event")) })
 }

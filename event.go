@@ -26,7 +26,8 @@ type Event interface {
 	Validate() error
 	json.Marshaler
 
-	appendJSON(dst []byte) ([]byte, error)
+	// appendJSON appends the event's JSON; strict refuses what Validate refuses.
+	appendJSON(dst []byte, strict bool) ([]byte, error)
 }
 
 // ExecutionStarted: the execution started.

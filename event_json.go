@@ -18,7 +18,7 @@ func AppendEvent(dst []byte, e Event) ([]byte, error) {
 	if err := checkVariant(e); err != nil {
 		return nil, err
 	}
-	return e.appendJSON(slices.Grow(dst, usualEvent))
+	return e.appendJSON(slices.Grow(dst, usualEvent), false)
 }
 
 // usualEvent is the room that most events need, so that dst grows once.
@@ -155,7 +155,7 @@ func (u Unknown) Validate() error {
 	return nil
 }
 
-func (u Unknown) appendJSON(dst []byte) ([]byte, error) {
+func (u Unknown) appendJSON(dst []byte, _ bool) ([]byte, error) {
 	if err := u.Validate(); err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (u Unknown) appendJSON(dst []byte) ([]byte, error) {
 }
 
 // MarshalJSON returns Raw.
-func (u Unknown) MarshalJSON() ([]byte, error) { return u.appendJSON(nil) }
+func (u Unknown) MarshalJSON() ([]byte, error) { return u.appendJSON(nil, false) }
 
 // Type returns "enact.unreadable".
 func (Unreadable) Type() string { return typeUnreadable }
@@ -173,12 +173,15 @@ func (Unreadable) Validate() error {
 	return &EventError{Type: typeUnreadable, Reason: "stands for an event that cannot be read, it cannot be appended"}
 }
 
-func (u Unreadable) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, typeUnreadable, &u)
+func (u Unreadable) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	if strict {
+		return nil, u.Validate()
+	}
+	return appendFields(dst, typeUnreadable, &u, false)
 }
 
 // MarshalJSON writes {"type":"enact.unreadable","codec":…,"key_id":…}.
-func (u Unreadable) MarshalJSON() ([]byte, error) { return u.appendJSON(nil) }
+func (u Unreadable) MarshalJSON() ([]byte, error) { return u.appendJSON(nil, false) }
 
 // StoredEvent is an event as the log holds it. Its JSON is the seed's
 // StoredEvent: the keys sequence, execution_id, tenant_id, event and timestamp in

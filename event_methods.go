@@ -98,115 +98,117 @@ func (e GoalEvaluated) Validate() error { return validateFields(TypeGoalEvaluate
 // Validate implements [Event].
 func (e Custom) Validate() error { return validateFields(TypeCustom, &e) }
 
-func (e ExecutionStarted) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeExecutionStarted, &e)
+func (e ExecutionStarted) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeExecutionStarted, &e, strict)
 }
 
-func (e StepStarted) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeStepStarted, &e)
+func (e StepStarted) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeStepStarted, &e, strict)
 }
 
-func (e StepCompleted) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeStepCompleted, &e)
+func (e StepCompleted) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeStepCompleted, &e, strict)
 }
 
-func (e StepFailed) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeStepFailed, &e)
+func (e StepFailed) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeStepFailed, &e, strict)
 }
 
-func (e ExecutionPaused) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeExecutionPaused, &e)
+func (e ExecutionPaused) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeExecutionPaused, &e, strict)
 }
 
-func (e ExecutionResumed) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeExecutionResumed, &e)
+func (e ExecutionResumed) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeExecutionResumed, &e, strict)
 }
 
-func (e ExecutionCompleted) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeExecutionCompleted, &e)
+func (e ExecutionCompleted) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeExecutionCompleted, &e, strict)
 }
 
-func (e ExecutionFailed) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeExecutionFailed, &e)
+func (e ExecutionFailed) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeExecutionFailed, &e, strict)
 }
 
-func (e ExecutionCancelled) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeExecutionCancelled, &e)
+func (e ExecutionCancelled) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeExecutionCancelled, &e, strict)
 }
 
-func (e ArtifactStored) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeArtifactStored, &e)
+func (e ArtifactStored) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeArtifactStored, &e, strict)
 }
 
-func (e StepDiscovered) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeStepDiscovered, &e)
+func (e StepDiscovered) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeStepDiscovered, &e, strict)
 }
 
-func (e ToolCallStarted) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeToolCallStarted, &e)
+func (e ToolCallStarted) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeToolCallStarted, &e, strict)
 }
 
-func (e ToolCallCompleted) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeToolCallCompleted, &e)
+func (e ToolCallCompleted) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeToolCallCompleted, &e, strict)
 }
 
-func (e CheckpointSaved) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeCheckpointSaved, &e)
+func (e CheckpointSaved) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeCheckpointSaved, &e, strict)
 }
 
-func (e GoalEvaluated) appendJSON(dst []byte) ([]byte, error) {
-	return appendFields(dst, TypeGoalEvaluated, &e)
+func (e GoalEvaluated) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeGoalEvaluated, &e, strict)
 }
 
-func (e Custom) appendJSON(dst []byte) ([]byte, error) { return appendFields(dst, TypeCustom, &e) }
+func (e Custom) appendJSON(dst []byte, strict bool) ([]byte, error) {
+	return appendFields(dst, TypeCustom, &e, strict)
+}
 
 // MarshalJSON writes the tagged object.
-func (e ExecutionStarted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ExecutionStarted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e StepStarted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e StepStarted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e StepCompleted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e StepCompleted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e StepFailed) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e StepFailed) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e ExecutionPaused) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ExecutionPaused) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e ExecutionResumed) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ExecutionResumed) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e ExecutionCompleted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ExecutionCompleted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e ExecutionFailed) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ExecutionFailed) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e ExecutionCancelled) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ExecutionCancelled) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e ArtifactStored) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ArtifactStored) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e StepDiscovered) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e StepDiscovered) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e ToolCallStarted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ToolCallStarted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e ToolCallCompleted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e ToolCallCompleted) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e CheckpointSaved) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e CheckpointSaved) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e GoalEvaluated) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e GoalEvaluated) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // MarshalJSON writes the tagged object.
-func (e Custom) MarshalJSON() ([]byte, error) { return e.appendJSON(nil) }
+func (e Custom) MarshalJSON() ([]byte, error) { return e.appendJSON(nil, false) }
 
 // UnmarshalJSON reads the tagged object; another type is an [*EventError].
 func (e *ExecutionStarted) UnmarshalJSON(data []byte) error { return unmarshalAs(data, e) }

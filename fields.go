@@ -87,13 +87,18 @@ func (f field) text() (s *string, empty, ok bool) {
 
 // Writing.
 
-func appendFields(dst []byte, tag string, o object) ([]byte, error) {
+func appendFields(dst []byte, tag string, o object, strict bool) ([]byte, error) {
 	buf := fieldsPool.Get().(*[12]field)
 	defer putFields(buf)
 	dst = append(dst, `{"type":"`...)
 	dst = append(dst, tag...)
 	dst = append(dst, '"')
 	for _, f := range o.fields(buf[:0]) {
+		if strict {
+			if err := f.validate(writingChecks); err != nil {
+				return nil, inEvent(inField(err, f.name), tag)
+			}
+		}
 		var err error
 		if dst, err = f.appendMember(append(dst, ','), f.name); err != nil {
 			return nil, inEvent(err, tag)
@@ -259,18 +264,18 @@ func validateFields(tag string, o object) error {
 	buf := fieldsPool.Get().(*[12]field)
 	defer putFields(buf)
 	for _, f := range o.fields(buf[:0]) {
-		if err := f.validate(); err != nil {
+		if err := f.validate(allChecks); err != nil {
 			return inEvent(inField(err, f.name), tag)
 		}
 	}
 	return nil
 }
 
-func validateObject(o object) error {
+func validateObject(o object, scope checks) error {
 	buf := fieldsPool.Get().(*[12]field)
 	defer putFields(buf)
 	for _, f := range o.fields(buf[:0]) {
-		if err := f.validate(); err != nil {
+		if err := f.validate(scope); err != nil {
 			return inField(err, f.name)
 		}
 	}
@@ -304,7 +309,15 @@ func checkExtraKey(o object, key string) error {
 	return nil
 }
 
-func (f field) validate() error {
+// checks says which checks validating makes.
+type checks int
+
+const (
+	allChecks     checks = iota
+	writingChecks        // those that writing does not make anyhow: not the costly ones
+)
+
+func (f field) validate(scope checks) error {
 	if s, empty, ok := f.text(); ok {
 		switch {
 		case s == nil:
@@ -331,17 +344,19 @@ func (f field) validate() error {
 		if *p == nil && f.opt {
 			return nil
 		}
-		return checkRaw(*p)
+		if scope == allChecks {
+			return checkRaw(*p)
+		}
 	case **ParentLink:
 		if *p != nil {
-			return validateObject(*p)
+			return validateObject(*p, scope)
 		}
 	case *Duration:
 		if p.Nanos >= nanosPerSecond {
 			return inField(errors.New("is not below 1000000000"), "nanos")
 		}
 	case object:
-		return validateObject(p)
+		return validateObject(p, scope)
 	}
 	return nil
 }

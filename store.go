@@ -3,6 +3,7 @@ package enact
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"time"
@@ -111,14 +112,8 @@ type Batch struct {
 // before sending anything: ErrInvalidID, ErrEmptyBatch, ErrInvalidEvent,
 // ErrInvalidOption or ErrTooLarge (metadata).
 func (b Batch) Validate() error {
-	if err := b.ExecutionID.Validate(); err != nil {
+	if err := b.checkIDs(); err != nil {
 		return err
-	}
-	if err := b.TenantID.Validate(); err != nil {
-		return err
-	}
-	if len(b.Events) == 0 {
-		return ErrEmptyBatch
 	}
 	for i, e := range b.Events {
 		err := checkVariant(e)
@@ -129,6 +124,42 @@ func (b Batch) Validate() error {
 			return atIndex(err, i)
 		}
 	}
+	return b.checkOptions()
+}
+
+// Encode validates the batch as Validate does and returns the JSON of each event, as
+// [AppendEvent] writes it. Stores use it: it looks at each event once.
+func (b Batch) Encode() ([]json.RawMessage, error) {
+	if err := b.checkIDs(); err != nil {
+		return nil, err
+	}
+	texts := make([]json.RawMessage, len(b.Events))
+	for i, e := range b.Events {
+		err := checkVariant(e)
+		if err == nil {
+			texts[i], err = e.appendJSON(make([]byte, 0, usualEvent), true)
+		}
+		if err != nil {
+			return nil, atIndex(err, i)
+		}
+	}
+	return texts, b.checkOptions()
+}
+
+func (b Batch) checkIDs() error {
+	if err := b.ExecutionID.Validate(); err != nil {
+		return err
+	}
+	if err := b.TenantID.Validate(); err != nil {
+		return err
+	}
+	if len(b.Events) == 0 {
+		return ErrEmptyBatch
+	}
+	return nil
+}
+
+func (b Batch) checkOptions() error {
 	if b.Timestamps != nil && len(b.Timestamps) != len(b.Events) {
 		return &OptionError{Option: "Timestamps", Reason: fmt.Sprintf("has %d times for %d events", len(b.Timestamps), len(b.Events))}
 	}

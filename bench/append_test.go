@@ -27,11 +27,11 @@ func BenchmarkAppend(b *testing.B) {
 				_, err := run.Append(ctx, payload(size))
 				check(b, err)
 				raw := p.rawWriter("raw." + nuid.Next())
-				data := make([]byte, size)
+				data, event := make([]byte, size), payload(size)
 				compare(b,
 					func(int) { check(b, raw(ctx, data)) },
 					func(int) {
-						_, err := run.Append(ctx, payload(size))
+						_, err := run.Append(ctx, event)
 						check(b, err)
 					})
 			})
@@ -130,6 +130,7 @@ func BenchmarkWriters(b *testing.B) {
 	places(b, func(b *testing.B, p *place) {
 		const writers, each = 64, 40
 		ctx := context.Background()
+		event := payload(256)
 		raws := make([]func(context.Context, []byte) error, writers)
 		runs := make([]func() error, writers)
 		for w := range writers {
@@ -138,7 +139,7 @@ func BenchmarkWriters(b *testing.B) {
 			_, err := run.Append(ctx, payload(256))
 			check(b, err)
 			runs[w] = func() error {
-				_, err := run.Append(ctx, payload(256))
+				_, err := run.Append(ctx, event)
 				return err
 			}
 		}
@@ -157,6 +158,7 @@ func BenchmarkSharedExecution(b *testing.B) {
 	places(b, func(b *testing.B, p *place) {
 		const writers, each = 16, 40
 		ctx := context.Background()
+		event := payload(256)
 		run := p.store.Execution("acme", enact.NewExecutionID())
 		_, err := run.Append(ctx, payload(256))
 		check(b, err)
@@ -165,7 +167,7 @@ func BenchmarkSharedExecution(b *testing.B) {
 				together(b, writers, func(w int) error {
 					meta := enact.WithMetadata(map[string]string{"w": strconv.Itoa(w)})
 					return repeat(each, func() error {
-						_, err := run.Append(ctx, payload(256), meta)
+						_, err := run.Append(ctx, event, meta)
 						return err
 					})
 				})
@@ -173,7 +175,7 @@ func BenchmarkSharedExecution(b *testing.B) {
 			func() {
 				together(b, writers, func(int) error {
 					return repeat(each, func() error {
-						_, err := run.Append(ctx, payload(256))
+						_, err := run.Append(ctx, event)
 						return err
 					})
 				})

@@ -4,6 +4,7 @@
 package codec
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +27,7 @@ type Codec interface {
 	Name() string
 	// Encode appends the payload of one or more events to dst. header is the
 	// value for Enact-Codec: a name that some codec of the reader's set has, and
-	// parameters after a ';'. It returns an error that matches
+	// parameters after a ';', in visible ASCII. It returns an error that matches
 	// enact.ErrInvalidEvent for an event that has no encoding.
 	Encode(dst []byte, place Place, events []enact.Event) (payload []byte, header string, err error)
 	// Decode returns the n events of a payload, in order; header is the record's
@@ -36,24 +37,42 @@ type Codec interface {
 	Decode(payload []byte, header string, place Place, n int) ([]enact.Event, error)
 }
 
+// TextEncoder is a codec that makes its payload of the events' JSON. A store that has
+// it at hand, because it checked the events, uses this instead of Encode.
+type TextEncoder interface {
+	Codec
+	// EncodeTexts does what Encode does, given what enact.AppendEvent writes for
+	// each event.
+	EncodeTexts(dst []byte, place Place, texts []json.RawMessage) (payload []byte, header string, err error)
+}
+
 // ErrDuplicateName is returned by [NewSet] for two codecs of one name.
 var ErrDuplicateName = errors.New("codec: two codecs have one name")
 
 // ErrInvalidName is returned by [NewSet] for a codec whose name breaks the rule of [Codec].
 var ErrInvalidName = errors.New("codec: invalid name")
 
+// ValidName reports whether name keeps the rule of [Codec].
+func ValidName(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
+}
+
 // Set is an immutable set of codecs, by name.
 type Set struct{ byName map[string]Codec }
 
-// NewSet returns the set of the given codecs. [JSON] is always part of it.
+// NewSet returns the set of the given codecs. [JSON] is always part of it, given or
+// not; no other codec can take its name.
 func NewSet(codecs ...Codec) (Set, error) {
 	s := Set{byName: map[string]Codec{JSONName: JSON{}}}
 	for _, c := range codecs {
+		if _, ok := c.(JSON); ok {
+			continue
+		}
 		name := c.Name()
-		if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789+-.") != "" {
+		if !ValidName(name) {
 			return Set{}, fmt.Errorf("%w: %q", ErrInvalidName, name)
 		}
-		if _, ok := s.byName[name]; ok && name != JSONName {
+		if _, ok := s.byName[name]; ok {
 			return Set{}, fmt.Errorf("%w: %q", ErrDuplicateName, name)
 		}
 		s.byName[name] = c

@@ -2,8 +2,11 @@ package codec
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -32,6 +35,24 @@ func (JSON) Encode(dst []byte, _ Place, events []enact.Event) ([]byte, string, e
 		if dst, err = enact.AppendEvent(append(dst, sep), e); err != nil {
 			return nil, "", err
 		}
+		sep = ','
+	}
+	return append(dst, ']'), JSONName, nil
+}
+
+// EncodeTexts implements [TextEncoder].
+func (JSON) EncodeTexts(dst []byte, _ Place, texts []json.RawMessage) ([]byte, string, error) {
+	if len(texts) == 1 {
+		return append(dst, texts[0]...), JSONName, nil
+	}
+	size := 1
+	for _, text := range texts {
+		size += len(text) + 1
+	}
+	dst = slices.Grow(dst, size)
+	sep := byte('[')
+	for _, text := range texts {
+		dst = append(append(dst, sep), text...)
 		sep = ','
 	}
 	return append(dst, ']'), JSONName, nil
@@ -68,7 +89,9 @@ func (JSON) Decode(payload []byte, _ string, _ Place, n int) ([]enact.Event, err
 	if len(events) != n {
 		return nil, fmt.Errorf("payload has %d events, the record says %d", len(events), n)
 	}
-	if _, err := dec.ReadToken(); err != nil || dec.PeekKind() != 0 {
+	_, _ = dec.ReadToken() // the array's end, which PeekKind has seen
+	// Not PeekKind again, which says the same of an end and of what is no JSON.
+	if _, err := dec.ReadToken(); err != io.EOF {
 		return nil, errors.New("something follows the payload's array")
 	}
 	return events, nil

@@ -2,6 +2,7 @@ package jetstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
 	"github.com/enactlog/enact/internal/record"
 )
 
@@ -39,15 +41,15 @@ func (s *Store) Commit(ctx context.Context, batch enact.Batch) (enact.Receipt, e
 		return enact.Receipt{}, err
 	}
 	defer end()
-	if err := batch.Validate(); err != nil {
+	c := &commit{s: s, batch: &batch, key: execution{batch.TenantID, batch.ExecutionID}}
+	if c.texts, err = batch.Encode(); err != nil {
 		return enact.Receipt{}, err
 	}
-	c := &commit{s: s, batch: &batch, key: execution{batch.TenantID, batch.ExecutionID}}
 	if c.id, err = uuid.NewV7(); err != nil {
 		return enact.Receipt{}, err
 	}
 	c.times = eventTimes(&batch)
-	if c.groups, err = s.pack(c); err != nil {
+	if c.groups, err = pack(c); err != nil {
 		return enact.Receipt{}, err
 	}
 	l := s.lanes.acquire(c.key)
@@ -63,8 +65,8 @@ type commit struct {
 	key    execution
 	id     uuid.UUID
 	times  []time.Time
-	groups []int // events of each record
-	bytes  int   // see size
+	texts  []json.RawMessage // JSON of each event
+	groups []int             // events of each record
 
 	announced bool // the index entry of a creation is acknowledged
 }
@@ -100,7 +102,7 @@ func (c *commit) run(ctx context.Context, l *lane) (enact.Receipt, error) {
 	fresh := false // the tail was read from the leader by this call
 	for {
 		if !l.warm {
-			if err := c.s.warmUp(ctx, l); err != nil {
+			if err := c.s.warmUp(ctx, l, c.looksNew()); err != nil {
 				return enact.Receipt{}, err
 			}
 			fresh = true
@@ -133,9 +135,31 @@ func (c *commit) run(ctx context.Context, l *lane) (enact.Receipt, error) {
 	}
 }
 
-// warmUp reads the lane's tail from the leader.
-func (s *Store) warmUp(ctx context.Context, l *lane) error {
+// looksNew reports whether the append is likely to create its execution, which
+// decides only what the leader is asked first.
+func (c *commit) looksNew() bool {
+	if e := c.batch.Options.Expect; e.Kind != enact.AnySequence {
+		return e.Kind == enact.ExactSequence && e.Sequence == 0
+	}
+	_, starts := c.batch.Events[0].(enact.ExecutionStarted)
+	return starts
+}
+
+// warmUp reads the lane's tail from the leader. With absentFirst it asks whether the
+// execution is absent before it asks for its last record: one question instead of two
+// for one that is, two instead of one for one that is not.
+func (s *Store) warmUp(ctx context.Context, l *lane, absentFirst bool) error {
 	l.forget()
+	if absentFirst && s.lanes.highest(l.key) == 0 {
+		holders, err := s.holders(ctx, l.key.id)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(holders, l.key.tenant) {
+			l.warm, l.incarnation, l.keys, l.absent = true, s.incarnation(), keyWindow{from: 1}, &absence{elsewhere: holders}
+			return nil
+		}
+	}
 	last, err := s.lastRecord(ctx, l.key)
 	if err != nil {
 		return err
@@ -164,7 +188,7 @@ func torn(last *record.Record) error {
 // last one's.
 func (c *commit) attempt(ctx context.Context, l *lane) (enact.Receipt, error) {
 	if l.tail.Number == 0 {
-		if err := c.prepareCreation(ctx); err != nil {
+		if err := c.prepareCreation(ctx, l); err != nil {
 			return enact.Receipt{}, err
 		}
 	}
@@ -192,18 +216,21 @@ func (c *commit) attempt(ctx context.Context, l *lane) (enact.Receipt, error) {
 // prepareCreation refuses an id that lives in another tenant and writes the index
 // entry, which must be acknowledged before the first record, so that no execution
 // with events is ever unlisted.
-func (c *commit) prepareCreation(ctx context.Context) error {
-	holders, err := c.s.holders(ctx, c.key.id)
-	if err != nil {
-		return err
-	}
-	for _, tenant := range holders {
-		if tenant != c.key.tenant {
-			return fmt.Errorf("%w: %q", enact.ErrTenantMismatch, c.key.id)
+func (c *commit) prepareCreation(ctx context.Context, l *lane) error {
+	proof := l.absent
+	l.absent = nil // it serves one publish
+	if proof == nil {
+		holders, err := c.s.holders(ctx, c.key.id)
+		if err != nil {
+			return err
 		}
+		if slices.Contains(holders, c.key.tenant) {
+			return errOvertaken // created since the lane was warmed up
+		}
+		proof = &absence{elsewhere: holders}
 	}
-	if len(holders) > 0 {
-		return errOvertaken // created since the lane was warmed up
+	if len(proof.elsewhere) > 0 {
+		return fmt.Errorf("%w: %q", enact.ErrTenantMismatch, c.key.id)
 	}
 	if c.announced {
 		return nil
@@ -220,11 +247,12 @@ func (c *commit) prepareCreation(ctx context.Context) error {
 func (g *group) encode(l *lane) error {
 	lead := g.members[0].c
 	s := lead.s
-	events, times, groups := lead.batch.Events, lead.times, lead.groups
+	events, texts, times, groups := lead.batch.Events, lead.texts, lead.times, lead.groups
 	if len(g.members) > 1 {
-		events, times = slices.Clip(events), slices.Clip(times)
+		events, texts, times = slices.Clip(events), slices.Clip(texts), slices.Clip(times)
 		for _, m := range g.members[1:] {
-			events, times = append(events, m.c.batch.Events...), append(times, m.c.times...)
+			events = append(events, m.c.batch.Events...)
+			texts, times = append(texts, m.c.texts...), append(times, m.c.times...)
 		}
 		groups = []int{len(events)}
 	}
@@ -243,7 +271,12 @@ func (g *group) encode(l *lane) error {
 			r.Key = opts.IdempotencyKey
 		}
 		var err error
-		if r.Payload, r.Codec, err = s.cfg.write.Encode(nil, r.Place(), events[next:next+n]); err != nil {
+		if tc, ok := s.cfg.write.(codec.TextEncoder); ok {
+			r.Payload, r.Codec, err = tc.EncodeTexts(nil, r.Place(), texts[next:next+n])
+		} else {
+			r.Payload, r.Codec, err = s.cfg.write.Encode(nil, r.Place(), events[next:next+n])
+		}
+		if err != nil {
 			return err
 		}
 		if tail, err = r.After(tail); err != nil {

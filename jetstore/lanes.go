@@ -33,10 +33,18 @@ type lane struct {
 	incarnation string
 	tail        record.Tail
 	keys        keyWindow
+	absent      *absence // a proof that the execution has no records, not yet used
+}
+
+// absence is the leader's word that an execution has no records in its tenant.
+type absence struct {
+	elsewhere []enact.TenantID // tenants in which the id has records
 }
 
 // forget makes the next append ask the leader.
-func (l *lane) forget() { l.warm, l.tail, l.keys = false, record.Tail{}, keyWindow{} }
+func (l *lane) forget() {
+	l.warm, l.tail, l.keys, l.absent = false, record.Tail{}, keyWindow{}, nil
+}
 
 // lanes holds the lanes in use and, of the idle ones, those used last. Beside them
 // it keeps for each execution the highest position that this store has met, which

@@ -17,9 +17,8 @@ const (
 // allow, in order, and returns the number of events of each. One event alone may
 // exceed them, up to what the server takes, which encode checks. It returns an
 // [*enact.TooLargeError] for more records than a transaction can hold.
-func (s *Store) pack(c *commit) ([]int, error) {
-	events := c.batch.Events
-	if len(events) == 1 {
+func pack(c *commit) ([]int, error) {
+	if len(c.texts) == 1 {
 		return []int{1}, nil
 	}
 	reserved := reservedHeaders(c)
@@ -34,13 +33,8 @@ func (s *Store) pack(c *commit) ([]int, error) {
 		maxEvents = 1
 	}
 	var groups []int
-	var text []byte
 	size, n := 0, 0
-	for i, e := range events {
-		var err error
-		if text, err = enact.AppendEvent(text[:0], e); err != nil {
-			return nil, err
-		}
+	for i, text := range c.texts {
 		cost := len(text) + perEvent
 		if n > 0 && (n == maxEvents || size+cost > budget || !record.TimesFit(c.times[i-n], c.times[i])) {
 			groups = append(groups, n)

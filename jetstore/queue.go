@@ -164,15 +164,11 @@ func (c *commit) shareable() bool {
 // size returns the bytes that the append's events take in a record, beyond those of
 // its headers that all share.
 func (c *commit) size() int {
-	if c.bytes == 0 {
-		var text []byte
-		for _, e := range c.batch.Events {
-			// An event that has no JSON was refused by Validate.
-			text, _ = enact.AppendEvent(text[:0], e)
-			c.bytes += len(text) + 1 + timeDistance
-		}
+	n := 0
+	for _, text := range c.texts {
+		n += len(text) + 1 + timeDistance
 	}
-	return c.bytes
+	return n
 }
 
 // launch marks the group as sent. It returns false, and marks nothing, if a caller
