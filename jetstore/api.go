@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -54,9 +56,21 @@ type message struct {
 	data     []byte
 }
 
-// request sends one request and decodes the JSON answer. An answer that is an
-// error is returned as *jetstream.APIError.
-func (a *api) request(ctx context.Context, subject string, body, into any) error {
+// answer is what every answer of the JetStream API may be instead of an answer.
+type answer struct {
+	Error *jetstream.APIError `json:"error"`
+}
+
+func (a *answer) failed() error {
+	if a.Error == nil {
+		return nil
+	}
+	return a.Error
+}
+
+// request sends one request and decodes the JSON answer into a struct that embeds
+// answer. An answer that is an error is returned as *jetstream.APIError.
+func (a *api) request(ctx context.Context, subject string, body any, into interface{ failed() error }) error {
 	var data []byte
 	if body != nil {
 		var err error
@@ -70,20 +84,15 @@ func (a *api) request(ctx context.Context, subject string, body, into any) error
 	if err != nil {
 		return err
 	}
-	var failed struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(reply.Data, into); err != nil {
+	if err := decodeAnswer(reply.Data, into); err != nil {
 		return fmt.Errorf("enact: unexpected answer on %s: %w", subject, err)
 	}
-	if err := json.Unmarshal(reply.Data, &failed); err != nil {
-		return fmt.Errorf("enact: unexpected answer on %s: %w", subject, err)
-	}
-	if failed.Error != nil {
-		return failed.Error
-	}
-	return nil
+	return into.failed()
 }
+
+// decodeAnswer reads the server's JSON. Names beyond the struct's are the server's
+// business; those that repeat are an answer that nobody should trust.
+func decodeAnswer(data []byte, into any) error { return jsonv2.Unmarshal(data, into) }
 
 // errNotFound says that the one who answered has no such message. From a replica
 // it means nothing; from the leader it still may be a read error in disguise.
@@ -93,6 +102,7 @@ var errNotFound = errors.New("enact: message not found")
 // everything acknowledged before it, as long as the leader holds its office.
 func (a *api) leaderGet(ctx context.Context, stream string, req getRequest) (*message, error) {
 	var resp struct {
+		answer
 		Message *struct {
 			Subject  string `json:"subject"`
 			Sequence uint64 `json:"seq"`
@@ -122,41 +132,59 @@ func (a *api) leaderGet(ctx context.Context, stream string, req getRequest) (*me
 
 // streamInfo is the part of STREAM.INFO that the log looks at.
 type streamInfo struct {
-	Created time.Time              `json:"created"`
-	Config  jetstream.StreamConfig `json:"config"`
-	State   struct {
-		First    uint64            `json:"first_seq"`
+	answer
+	Created time.Time `json:"created"`
+	Config  struct {
+		Metadata map[string]string `json:"metadata"`
+	} `json:"config"`
+	State struct {
 		Last     uint64            `json:"last_seq"`
 		Subjects map[string]uint64 `json:"subjects"`
 	} `json:"state"`
-	Cluster *struct {
-		Leader string `json:"leader"`
-	} `json:"cluster"`
 }
 
-// info asks the leader for the stream's configuration and state, with the counts
-// of the subjects that match filter, unless that is "".
+// info asks the leader for the stream's state, with the counts of the subjects that
+// match filter.
 func (a *api) info(ctx context.Context, stream, filter string) (*streamInfo, error) {
-	var body any
-	if filter != "" {
-		body = map[string]string{"subjects_filter": filter}
-	}
 	var resp streamInfo
-	if err := a.request(ctx, "STREAM.INFO."+stream, body, &resp); err != nil {
-		if hasCode(err, codeStreamNotFound) {
-			return nil, fmt.Errorf("%w: %s", enact.ErrStreamNotFound, stream)
-		}
-		return nil, err
+	err := a.request(ctx, "STREAM.INFO."+stream, map[string]string{"subjects_filter": filter}, &resp)
+	if err != nil {
+		return nil, namedStream(err, stream)
 	}
 	return &resp, nil
 }
 
-// incarnation tells two streams of one name apart.
-func (i *streamInfo) incarnation() string {
-	if id := i.Config.Metadata[metaIncarnation]; id != "" {
+// config asks the leader for the stream's configuration.
+func (a *api) config(ctx context.Context, stream string) (c *jetstream.StreamConfig, incarnation string, err error) {
+	var resp struct {
+		answer
+		Created time.Time      `json:"created"`
+		Config  jsontext.Value `json:"config"`
+	}
+	if err := a.request(ctx, "STREAM.INFO."+stream, nil, &resp); err != nil {
+		return nil, "", namedStream(err, stream)
+	}
+	// encoding/json: the configuration's own types are written for it.
+	c = new(jetstream.StreamConfig)
+	if err := json.Unmarshal(resp.Config, c); err != nil {
+		return nil, "", fmt.Errorf("enact: configuration of stream %s: %w", stream, err)
+	}
+	return c, incarnationOf(c.Metadata, resp.Created), nil
+}
+
+func namedStream(err error, stream string) error {
+	if hasCode(err, codeStreamNotFound) {
+		return fmt.Errorf("%w: %s", enact.ErrStreamNotFound, stream)
+	}
+	return err
+}
+
+// incarnationOf tells two streams of one name apart.
+func incarnationOf(metadata map[string]string, created time.Time) string {
+	if id := metadata[metaIncarnation]; id != "" {
 		return id
 	}
-	return i.Created.UTC().Format(time.RFC3339Nano)
+	return created.UTC().Format(time.RFC3339Nano)
 }
 
 // publish sends one message and waits for its acknowledgement.
@@ -174,15 +202,15 @@ func (a *api) publish(ctx context.Context, stream string, msg *nats.Msg) (positi
 // duplicate is one to the index stream only: the log itself uses no message ids.
 func parseAck(data []byte, stream string) (position uint64, err error) {
 	var ack struct {
-		Stream   string              `json:"stream"`
-		Sequence uint64              `json:"seq"`
-		Error    *jetstream.APIError `json:"error"`
+		answer
+		Stream   string `json:"stream"`
+		Sequence uint64 `json:"seq"`
 	}
-	if err := json.Unmarshal(data, &ack); err != nil {
+	if err := decodeAnswer(data, &ack); err != nil {
 		return 0, fmt.Errorf("enact: unexpected answer to a publish: %w", err)
 	}
-	if ack.Error != nil {
-		return 0, ack.Error
+	if err := ack.failed(); err != nil {
+		return 0, err
 	}
 	if ack.Stream != stream || ack.Sequence == 0 {
 		return 0, fmt.Errorf("enact: publish was acknowledged by stream %q, not by %q", ack.Stream, stream)

@@ -91,7 +91,7 @@ func (s *Store) holders(ctx context.Context, id enact.ExecutionID) ([]enact.Tena
 	if err != nil {
 		return nil, err
 	}
-	s.sawIncarnation(info.incarnation())
+	s.sawIncarnation(incarnationOf(info.Config.Metadata, info.Created))
 	tenants := make([]enact.TenantID, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
 		tenant, _, err := s.cfg.subjects.ParseExecution(subject)

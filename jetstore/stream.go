@@ -65,9 +65,9 @@ func EnsureStream(ctx context.Context, nc *nats.Conn, opts ...Option) error {
 // answers are errors that pass.
 func ensure(ctx context.Context, a *api, want jetstream.StreamConfig) error {
 	for try := 0; ; try++ {
-		_, err := a.info(ctx, want.Name, "")
+		_, _, err := a.config(ctx, want.Name)
 		if errors.Is(err, enact.ErrStreamNotFound) {
-			var created streamInfo
+			var created answer
 			err = a.request(ctx, "STREAM.CREATE."+want.Name, want, &created)
 			if hasCode(err, codeStreamNameInUse) {
 				// Made by somebody else in between; whether it will do, check says.
@@ -107,11 +107,17 @@ func (c *config) baseConfig(name, subject, description string, now time.Time) je
 		DenyDelete: true, DenyPurge: true,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
-		// Positions of two incarnations of a stream never meet, and a later one's
-		// are higher, so that nothing cached from the old one fits the new one.
-		FirstSeq: uint64(now.Unix()) << 20,
+		FirstSeq: firstSequence(now),
 		Metadata: map[string]string{metaIncarnation: uuid.NewString(), metaFormat: wireFormat},
 	}
+}
+
+// firstSequence is the time of creation in units of 2^-20 seconds. Positions of two
+// incarnations of a stream never meet, and a later one's are higher, so that nothing
+// cached from the old one fits the new one, as long as a stream takes fewer than a
+// million messages a second over its life.
+func firstSequence(now time.Time) uint64 {
+	return uint64(now.Unix())<<20 + uint64(now.Nanosecond())<<20/uint64(time.Second)
 }
 
 func (c *config) logConfig(now time.Time) jetstream.StreamConfig {
@@ -132,14 +138,16 @@ func check(ctx context.Context, cfg *config, a *api) (incarnation string, err er
 		{cfg.index(), cfg.subjects.AllIndex()},
 		{cfg.stream, cfg.subjects.All()},
 	} {
-		info, err := retry(ctx, func() (*streamInfo, error) { return a.info(ctx, want.name, "") })
+		have, err := retry(ctx, func() (c *jetstream.StreamConfig, err error) {
+			c, incarnation, err = a.config(ctx, want.name)
+			return c, err
+		})
 		if err != nil {
 			return "", err
 		}
-		if problems := streamProblems(&info.Config, want.subject, cfg.memory); len(problems) > 0 {
+		if problems := streamProblems(have, want.subject, cfg.memory); len(problems) > 0 {
 			return "", &enact.StreamConfigError{Stream: want.name, Problems: problems}
 		}
-		incarnation = info.incarnation()
 	}
 	return incarnation, nil
 }
