@@ -59,7 +59,7 @@ func BenchmarkFirstAppend(b *testing.B) {
 		ctx := context.Background()
 		data := make([]byte, 256)
 		compare(b,
-			func(int) { check(b, p.rawWriter("raw." + nuid.Next())(ctx, data)) },
+			func(int) { check(b, p.rawWriter("raw."+nuid.Next())(ctx, data)) },
 			func(int) {
 				_, err := p.store.Execution("acme", enact.NewExecutionID()).Append(ctx, enact.ExecutionStarted{})
 				check(b, err)

@@ -4,7 +4,6 @@
 package codec
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,15 +34,6 @@ type Codec interface {
 	// events. The events do not share memory with payload. A codec whose key is
 	// gone returns n times enact.Unreadable and no error.
 	Decode(payload []byte, header string, place Place, n int) ([]enact.Event, error)
-}
-
-// TextEncoder is a codec that makes its payload of the events' JSON. A store that has
-// it at hand, because it checked the events, uses this instead of Encode.
-type TextEncoder interface {
-	Codec
-	// EncodeTexts does what Encode does, given what enact.AppendEvent writes for
-	// each event.
-	EncodeTexts(dst []byte, place Place, texts []json.RawMessage) (payload []byte, header string, err error)
 }
 
 // ErrDuplicateName is returned by [NewSet] for two codecs of one name.

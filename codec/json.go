@@ -40,10 +40,12 @@ func (JSON) Encode(dst []byte, _ Place, events []enact.Event) ([]byte, string, e
 	return append(dst, ']'), JSONName, nil
 }
 
-// EncodeTexts implements [TextEncoder].
-func (JSON) EncodeTexts(dst []byte, _ Place, texts []json.RawMessage) ([]byte, string, error) {
+// AppendJSON appends the payload that [JSON] makes of events whose JSON is at hand, as
+// enact.AppendEvent writes it. It is no method, so that a codec which embeds JSON
+// cannot pass for JSON with it.
+func AppendJSON(dst []byte, texts []json.RawMessage) []byte {
 	if len(texts) == 1 {
-		return append(dst, texts[0]...), JSONName, nil
+		return append(dst, texts[0]...)
 	}
 	size := 1
 	for _, text := range texts {
@@ -55,7 +57,7 @@ func (JSON) EncodeTexts(dst []byte, _ Place, texts []json.RawMessage) ([]byte, s
 		dst = append(append(dst, sep), text...)
 		sep = ','
 	}
-	return append(dst, ']'), JSONName, nil
+	return append(dst, ']')
 }
 
 // Decode implements [Codec].

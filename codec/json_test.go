@@ -116,7 +116,8 @@ func TestJSONRefusesEvents(t *testing.T) {
 	}
 }
 
-// What is encoded decodes to itself, and shares no memory with the payload.
+// What is encoded, from events or from their texts, decodes to itself, and shares no
+// memory with the payload.
 func TestJSONLaw(t *testing.T) {
 	event := rapid.OneOf(eventgen.Event(), eventgen.Event(), eventgen.Unknown())
 	rapid.Check(t, func(t *rapid.T) {
@@ -124,6 +125,13 @@ func TestJSONLaw(t *testing.T) {
 		payload, header, err := codec.JSON{}.Encode(nil, codec.Place{}, events)
 		require.NoError(t, err)
 		require.True(t, json.Valid(payload))
+
+		texts := make([]json.RawMessage, len(events))
+		for i, e := range events {
+			texts[i], err = enact.AppendEvent(nil, e)
+			require.NoError(t, err)
+		}
+		require.Equal(t, "before "+string(payload), string(codec.AppendJSON([]byte("before "), texts)))
 
 		for n := range 8 {
 			if n > 0 && n != len(events) {

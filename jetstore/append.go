@@ -271,8 +271,8 @@ func (g *group) encode(l *lane) error {
 			r.Key = opts.IdempotencyKey
 		}
 		var err error
-		if tc, ok := s.cfg.write.(codec.TextEncoder); ok {
-			r.Payload, r.Codec, err = tc.EncodeTexts(nil, r.Place(), texts[next:next+n])
+		if _, plain := s.cfg.write.(codec.JSON); plain {
+			r.Payload, r.Codec = codec.AppendJSON(nil, texts[next:next+n]), codec.JSONName
 		} else {
 			r.Payload, r.Codec, err = s.cfg.write.Encode(nil, r.Place(), events[next:next+n])
 		}

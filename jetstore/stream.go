@@ -107,8 +107,8 @@ func (c *config) baseConfig(name, subject, description string, now time.Time) je
 		DenyDelete: true, DenyPurge: true,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
-		FirstSeq: firstSequence(now),
-		Metadata: map[string]string{metaIncarnation: uuid.NewString(), metaFormat: wireFormat},
+		FirstSeq:           firstSequence(now),
+		Metadata:           map[string]string{metaIncarnation: uuid.NewString(), metaFormat: wireFormat},
 	}
 }
 

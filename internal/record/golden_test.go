@@ -66,7 +66,7 @@ func goldenHistories(tb testing.TB) map[string]*history {
 	}))
 	vector := &history{tb: tb, next: 1000}
 	vector.add(with(newRecord(1, 1, 1, 1), func(r *Record) { r.Times[0] = testStart.Truncate(time.Second) }))
-	vector.skip(9)
+	vector.gap(9)
 	vector.add(with(newRecord(2, 1, 1, 2), func(r *Record) {
 		r.Times[1] = r.Times[0].Add(1500)
 		r.Key = "order 17"

@@ -93,8 +93,8 @@ func (h *history) add(records ...*Record) {
 	h.tail = t.Stored(h.next - 1)
 }
 
-// skip leaves a gap of n messages of other executions.
-func (h *history) skip(n uint64) { h.next += n }
+// gap leaves room for n messages of other executions.
+func (h *history) gap(n uint64) { h.next += n }
 
 // historyTail returns the tail of n single records, of two events each but the first,
 // at every tenth position from 1000.
@@ -103,7 +103,7 @@ func historyTail(tb testing.TB, n int) Tail {
 	h := history{tb: tb, next: 1000}
 	for i := range n {
 		h.add(newRecord(i+1, 1, 1, min(i+1, 2)))
-		h.skip(9)
+		h.gap(9)
 	}
 	return h.tail
 }

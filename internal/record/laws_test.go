@@ -76,7 +76,7 @@ func drawHistory(t *rapid.T, n int) (records []*Record, tail Tail) {
 	more := rapid.IntRange(0, 30).Draw(t, "more records")
 	for len(h.records) < n+more {
 		h.add(drawAppend(t, len(h.records), tenant, execution)...)
-		h.skip(rapid.SampledFrom([]uint64{0, 0, 1, 100}).Draw(t, "others"))
+		h.gap(rapid.SampledFrom([]uint64{0, 0, 1, 100}).Draw(t, "others"))
 	}
 	return h.records, h.tail
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -310,6 +311,50 @@ func TestParseIgnoresOtherHeaders(t *testing.T) {
 	got, err := s.parse()
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+// What stands exactly at a limit is within it.
+func TestParseAcceptsLimits(t *testing.T) {
+	const distances = ",-9223372036854775807,+9223372036854775806"
+	for name, change := range map[string]func(s *sample){
+		"tenant":    subject("enact." + strings.Repeat("%2E", 128) + ".x"),
+		"execution": subject("enact.acme." + strings.Repeat("x", 128)),
+		"sequence":  set(HeaderSequence, "18446744073709551614"),
+		"count":     both(set(HeaderCount, "1024"), set(HeaderTime, "2026-02-23T12:00:00Z")),
+		"distances": both(set(HeaderCount, "3"), set(HeaderTime, "2026-02-23T12:00:00Z"+distances)),
+		"key":       set(HeaderKey, strings.Repeat("%C3%A9", 128)),
+		"batch":     edit(HeaderCommit, "1/1", "1/1000"),
+		"codec":     set(HeaderCodec, "-;!~"),
+		"metadata":  set(HeaderMetaPrefix+strings.Repeat("k", 100), strings.Repeat("v", 10_000)),
+	} {
+		s := samples(t)["single"]
+		change(&s)
+		_, err := s.parse()
+		require.NoError(t, err, name)
+	}
+}
+
+// A hostile value does not fill the log of who reports it.
+func TestParseErrorsAreShort(t *testing.T) {
+	for _, name := range []string{
+		HeaderExpected, HeaderSequence, HeaderCount, HeaderTime, HeaderCodec, HeaderCommit, HeaderKey, HeaderLink, HeaderMetaPrefix + "user",
+		"Enact-" + strings.Repeat("x", 5000), HeaderMetaPrefix + strings.Repeat("é", 5000),
+	} {
+		for _, value := range []string{strings.Repeat("é", 5000), strings.Repeat("\xff", 5000), strings.Repeat("9,@ =", 5000)} {
+			s := samples(t)["single"]
+			s.m.Header[name] = []string{value}
+			_, err := s.parse()
+			require.ErrorIs(t, err, enact.ErrCorrupt)
+			require.Less(t, len(err.Error()), 1000, name)
+			require.True(t, utf8.ValidString(err.Error()))
+		}
+	}
+}
+
+func TestClip(t *testing.T) {
+	require.Equal(t, strings.Repeat("x", 160), clip(strings.Repeat("x", 160)))
+	require.Equal(t, strings.Repeat("x", 160)+"…", clip(strings.Repeat("x", 161)))
+	require.Equal(t, "x"+strings.Repeat("é", 79)+"…", clip("x"+strings.Repeat("é", 100)))
 }
 
 // Of the trace context the first value counts, and a state without a parent does not.

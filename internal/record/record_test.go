@@ -139,7 +139,7 @@ func TestTailOfAppendAndOfRecord(t *testing.T) {
 	h := history{tb: t, next: 1000}
 	h.add(newRecord(1, 1, 3, 1), newRecord(1, 2, 3, 2), newRecord(1, 3, 3, 1))
 	require.Equal(t, h.records[2].Tail(), h.tail)
-	h.skip(5)
+	h.gap(5)
 	h.add(newRecord(2, 1, 1, 1))
 	require.Equal(t, h.records[3].Tail(), h.tail)
 	require.Equal(t, Tail{
