@@ -43,6 +43,8 @@ var (
 	ErrStreamConfig = errors.New("enact: stream configuration breaks a guarantee")
 	// ErrServerTooOld is returned when the server lacks what the log needs.
 	ErrServerTooOld = errors.New("enact: server too old")
+	// ErrNotPermitted is returned when the connection may not do what the call needs.
+	ErrNotPermitted = errors.New("enact: not permitted")
 	// ErrClosed is returned by every call on a store after Shutdown.
 	ErrClosed = errors.New("enact: store is closed")
 )

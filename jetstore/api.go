@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -68,6 +69,26 @@ func (a *answer) failed() error {
 	return a.Error
 }
 
+// roundTrip sends one message and waits for its answer, for tryTimeout at most. It
+// returns an error that matches enact.ErrNotPermitted if the server refused the
+// message for want of permission.
+func (a *api) roundTrip(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
+	before := a.nc.LastError()
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	reply, err := a.nc.RequestMsgWithContext(ctx, msg)
+	if err != nil {
+		// A refusal comes apart from the request: nobody answers that. The only thing
+		// that tells which publish was meant is its subject, in the error's text.
+		if after := a.nc.LastError(); after != before && errors.Is(after, nats.ErrPermissionViolation) &&
+			strings.Contains(after.Error(), strconv.Quote(msg.Subject)) {
+			return nil, fmt.Errorf("%w: %w", enact.ErrNotPermitted, after)
+		}
+		return nil, err
+	}
+	return reply, nil
+}
+
 // request sends one request and decodes the JSON answer into a struct that embeds
 // answer. An answer that is an error is returned as *jetstream.APIError.
 func (a *api) request(ctx context.Context, subject string, body any, into interface{ failed() error }) error {
@@ -78,9 +99,7 @@ func (a *api) request(ctx context.Context, subject string, body any, into interf
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	reply, err := a.nc.RequestWithContext(ctx, a.prefix+"."+subject, data)
+	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + "." + subject, Data: data})
 	if err != nil {
 		return err
 	}
@@ -189,9 +208,7 @@ func incarnationOf(metadata map[string]string, created time.Time) string {
 
 // publish sends one message and waits for its acknowledgement.
 func (a *api) publish(ctx context.Context, stream string, msg *nats.Msg) (position uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	reply, err := a.nc.RequestMsgWithContext(ctx, msg)
+	reply, err := a.roundTrip(ctx, msg)
 	if err != nil {
 		return 0, err
 	}
@@ -224,9 +241,7 @@ func (a *api) directGet(ctx context.Context, stream string, req getRequest) (*me
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	reply, err := a.nc.RequestWithContext(ctx, a.prefix+".DIRECT.GET."+stream, body)
+	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body})
 	if err != nil {
 		return nil, err
 	}
@@ -302,9 +317,9 @@ func hasCode(err error, code jetstream.ErrorCode) bool {
 }
 
 // lasting reports whether asking again cannot help: the stream is gone, JetStream
-// is off, or the connection was closed for good.
+// is off, the connection lacks a permission, or was closed for good.
 func lasting(err error) bool {
-	return errors.Is(err, enact.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed) ||
+	return errors.Is(err, enact.ErrStreamNotFound) || errors.Is(err, enact.ErrNotPermitted) || errors.Is(err, nats.ErrConnectionClosed) ||
 		hasCode(err, codeStreamNotFound) || hasCode(err, codeNotEnabled) || hasCode(err, codeNotEnabledForAcc)
 }
 

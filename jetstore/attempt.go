@@ -38,6 +38,7 @@ var errUnproven = errors.New("enact: outcome not proven")
 //	10176, 10199, 10210      nothing: this sending of the batch was dropped
 //	10008, 10023, 10077      nothing: no leader, no resources, no disk, for now
 //	10054, 10097             too large, unless an earlier copy was stored all the same
+//	permissions violation    this copy was dropped at the door
 //	no responders, time-out, connection lost: nothing
 //
 // After anything but an acknowledgement the leader is asked for the predecessor's
@@ -158,29 +159,57 @@ func (s *Store) committed(ctx context.Context, a *attempt, first *record.Record)
 	}
 	// A staged batch counts only when its last record stands: a server with a full
 	// disk can tear one.
-	m, err := retry(ctx, func() (*message, error) {
-		return s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: last})
+	_, err := retry(ctx, func() (*record.Record, error) {
+		m, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: last})
+		if errors.Is(err, errNotFound) {
+			return nil, s.tear(ctx, a, first)
+		}
+		if err != nil {
+			return nil, err
+		}
+		r, err := s.parse(m, a.key)
+		if err != nil || r.Commit.ID != a.commit || r.Commit.Index != r.Commit.Of {
+			return nil, torn(first)
+		}
+		return r, nil
 	})
-	if errors.Is(err, errNotFound) {
-		return 0, torn(first)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, enact.ErrCorrupt):
+		return 0, err
+	case err != nil:
 		return 0, unproven(true, err)
 	}
-	r, err := s.parse(m, a.key)
-	if err != nil {
-		return 0, err
-	}
-	if r.Commit.ID != a.commit || r.Commit.Index != r.Commit.Of {
-		return 0, torn(first)
-	}
 	return last, nil
+}
+
+// tear tells a batch that is torn for good, which is an [*enact.CorruptError], from one
+// whose end may still come, which is an error to ask again after. A single node that
+// cannot write the rest of a batch keeps it, takes no more writes, and completes the
+// batch when it starts again (server/jetstream.go, "partial batch write"). Only what
+// stands behind the torn end proves that it never will.
+func (s *Store) tear(ctx context.Context, a *attempt, first *record.Record) error {
+	m, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{LastFor: s.subject(a.key)})
+	if errors.Is(err, errNotFound) {
+		return fmt.Errorf("enact: the leader cannot read the last record of subject %q, which has records", s.subject(a.key))
+	}
+	if err != nil {
+		return err
+	}
+	end, err := s.parse(m, a.key)
+	if err != nil || end.Commit.ID != a.commit {
+		return torn(first)
+	}
+	next, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: end.Position + 1, NextFor: s.cfg.subjects.All()})
+	if err == nil && next.subject != s.subject(a.key) {
+		return torn(end)
+	}
+	return fmt.Errorf("enact: record %d of %d of commit %s is the last one stored, so far", end.Commit.Index, end.Commit.Of, a.commit)
 }
 
 // mayHaveLeft reports whether a sending that ended in err may have reached a
 // server. What nats.go refuses by itself has not.
 func mayHaveLeft(err error) bool {
-	for _, local := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionDraining, nats.ErrMaxPayload, errNotSent} {
+	for _, local := range []error{nats.ErrReconnectBufExceeded, nats.ErrConnectionDraining, nats.ErrMaxPayload, enact.ErrNotPermitted, errNotSent} {
 		if errors.Is(err, local) {
 			return false
 		}

@@ -80,7 +80,7 @@ func (rd *reading) open(ctx context.Context) error {
 		return err
 	}
 	limit := uint64(rd.o.Limit)
-	if limit > 0 && rd.lo <= rd.hi && limit < rd.hi-rd.lo+1 {
+	if limit > 0 && rd.lo <= rd.hi && limit <= rd.hi-rd.lo+1 {
 		if rd.o.Backwards {
 			rd.lo = rd.hi - limit + 1
 		} else {

@@ -61,9 +61,7 @@ func (s *Store) stage(ctx context.Context, a *attempt) (position uint64, err err
 // stageAsked stages one message and waits for the server's word: nothing at all for
 // a message that is staged, an error otherwise.
 func (s *Store) stageAsked(ctx context.Context, msg *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	reply, err := s.asks.nc.RequestMsgWithContext(ctx, msg)
+	reply, err := s.asks.roundTrip(ctx, msg)
 	if err != nil || len(reply.Data) == 0 {
 		return err
 	}

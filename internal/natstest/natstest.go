@@ -36,7 +36,10 @@ type Options struct {
 	Dir          string // "" : a directory of the test's own
 	NoSync       bool   // the server's default sync interval instead of always
 	MaxOpenFiles int    // 0: the machine's limit
+	JetStream    string // further lines of the configuration's jetstream block
 	Extra        string // further lines of configuration
+
+	NATS []nats.Option // for the connection that asks whether the server serves
 }
 
 // Server is one nats-server process.
@@ -129,6 +132,7 @@ max_payload: 8MB
 jetstream {
   store_dir: "{{.Dir}}"
   {{if not .NoSync}}sync_interval: always{{end}}
+  {{.JetStream}}
 }
 {{.Cluster}}
 {{.Extra}}
@@ -143,7 +147,8 @@ func newServer(tb testing.TB, opts Options, name string, port int, cluster strin
 	f, err := os.Create(conf)
 	check(tb, err)
 	check(tb, configText.Execute(f, map[string]any{
-		"Name": name, "Port": port, "Dir": dir, "NoSync": opts.NoSync, "Cluster": cluster, "Extra": opts.Extra,
+		"Name": name, "Port": port, "Dir": dir, "NoSync": opts.NoSync, "Cluster": cluster,
+		"JetStream": opts.JetStream, "Extra": opts.Extra,
 	}))
 	check(tb, f.Close())
 	s := &Server{tb: tb, opts: opts, name: name, bin: bin, port: port, log: log}
@@ -199,14 +204,14 @@ func (s *Server) AwaitReady() {
 			s.tb.Fatalf("natstest: %s ended:\n%s", s.name, tail(s.log))
 		default:
 		}
-		last = ask(s.URL())
+		last = ask(s.URL(), s.opts.NATS...)
 		return last == nil
 	}, func() string { return fmt.Sprintf("%s does not serve: %v\n%s", s.name, last, tail(s.log)) })
 }
 
 // ask returns nil if the server at url answers a JetStream request with no error.
-func ask(url string) error {
-	nc, err := nats.Connect(url, nats.NoReconnect(), nats.Timeout(time.Second))
+func ask(url string, opts ...nats.Option) error {
+	nc, err := nats.Connect(url, append([]nats.Option{nats.NoReconnect(), nats.Timeout(time.Second)}, opts...)...)
 	if err != nil {
 		return err
 	}
