@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dustin/go-humanize"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/eventgen"
+)
+
+// sampleExecution is the id in the demo's run.
+func sampleExecution(t *testing.T) string {
+	t.Helper()
+	line, _, _ := bytes.Cut(demoLines, []byte("\n"))
+	var ev enact.StoredEvent
+	require.NoError(t, ev.UnmarshalJSON(line))
+	return string(ev.ExecutionID)
+}
+
+// roundTrip imports files into a new log and checks that an export gives equal
+// events and a second import stores nothing. Each command opens the log anew.
+func roundTrip(t require.TestingT, dir string, files ...string) {
+	want := make(map[executionKey][]enact.StoredEvent)
+	tenants := make(map[enact.TenantID]bool)
+	total := 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, ev := range storedEvents(t, data) {
+			key := executionKey{ev.TenantID, ev.ExecutionID}
+			want[key] = append(want[key], ev)
+			tenants[ev.TenantID] = true
+			total++
+		}
+	}
+	require.NotZero(t, total)
+
+	command := func(args ...string) (stdout, stderr string) {
+		var out, errs bytes.Buffer
+		code := run(context.Background(), append(args, "--store", dir), strings.NewReader(""), &out, &errs)
+		require.Zero(t, code, "%q: %s", args, errs.String())
+		return out.String(), errs.String()
+	}
+	_, said := command(append([]string{"import"}, files...)...)
+	require.Equal(t, fmt.Sprintf("%s stored, 0 already there, in %s\n", counted(total, "event"), counted(len(want), "execution")), said)
+
+	got := make(map[executionKey][]enact.StoredEvent)
+	for tenant := range tenants {
+		out, _ := command("export", "--tenant", string(tenant))
+		for _, ev := range storedEvents(t, []byte(out)) {
+			key := executionKey{ev.TenantID, ev.ExecutionID}
+			got[key] = append(got[key], ev)
+		}
+	}
+	require.Len(t, got, len(want))
+	for key, events := range want {
+		require.Len(t, got[key], len(events))
+		for i, ev := range events {
+			require.True(t, sameEvent(ev, got[key][i]), "execution %q\nin  %+v\nout %+v", key.id, ev, got[key][i])
+		}
+	}
+
+	_, said = command(append([]string{"import"}, files...)...)
+	require.Contains(t, said, fmt.Sprintf("0 events stored, %s already there", humanize.Comma(int64(total))))
+}
+
+func storedEvents(t require.TestingT, lines []byte) []enact.StoredEvent {
+	var events []enact.StoredEvent
+	for line := range bytes.Lines(lines) {
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		var ev enact.StoredEvent
+		require.NoError(t, ev.UnmarshalJSON(line))
+		events = append(events, ev)
+	}
+	return events
+}
+
+func TestSampleRunsRoundTrip(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/runs/*.jsonl")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	roundTrip(t, t.TempDir(), files...)
+}
+
+// Whatever events, ids, times and metadata there are, in whatever order the lines of
+// different executions come, an import keeps them.
+func TestImportKeepsEverything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "import-")
+		require.NoError(t, err)
+		defer func() { require.NoError(t, os.RemoveAll(dir)) }()
+
+		tenants := rapid.SliceOfNDistinct(eventgen.TenantID(), 1, 2, rapid.ID).Draw(t, "tenants")
+		ids := rapid.SliceOfNDistinct(eventgen.ExecutionID(), 1, 4, rapid.ID).Draw(t, "executions")
+		var lines []byte
+		latest := make([]uint64, len(ids))
+		metadata := make([]map[string]string, len(ids))
+		for range rapid.IntRange(1, 40).Draw(t, "events") {
+			i := rapid.IntRange(0, len(ids)-1).Draw(t, "which")
+			if rapid.Bool().Draw(t, "new metadata") {
+				metadata[i] = eventgen.Metadata().Draw(t, "metadata")
+			}
+			latest[i]++
+			ev := enact.StoredEvent{
+				Sequence: latest[i], ExecutionID: ids[i], TenantID: tenants[i%len(tenants)],
+				Event: eventgen.Event().Draw(t, "event"), Timestamp: eventgen.Time().Draw(t, "time"), Metadata: metadata[i],
+			}
+			lines, err = ev.AppendJSON(lines)
+			require.NoError(t, err)
+			lines = append(lines, '\n')
+		}
+		file := filepath.Join(dir, "runs.jsonl")
+		require.NoError(t, os.WriteFile(file, lines, 0o600))
+		roundTrip(t, filepath.Join(dir, "log"), file)
+	})
+}
+
+// The groups of an import follow its bounds, and what is held back is bounded.
+func TestImportOfManyExecutions(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "runs.jsonl")
+	var lines bytes.Buffer
+	blob := strings.Repeat("x", 30_000)
+	for seq := 1; seq <= 12; seq++ {
+		for run := range 50 {
+			fmt.Fprintf(&lines, `{"sequence":%d,"execution_id":"run-%d","tenant_id":"acme","event":{"type":"custom","event_type":"blob","data":"%s"},"timestamp":"2026-05-04T10:00:00Z"}`+"\n", seq, run, blob)
+		}
+	}
+	require.Greater(t, lines.Len(), pendingBytes)
+	require.NoError(t, os.WriteFile(file, lines.Bytes(), 0o600))
+	roundTrip(t, filepath.Join(dir, "log"), file)
+}
