@@ -219,8 +219,8 @@ func (c *call) resolve(store *jetstore.Store, travelled bool) error {
 	if !ok {
 		return fmt.Errorf("%w was not resolved: %w", unknown, err)
 	}
-	if proof.Actual < unknown.First {
-		return fmt.Errorf("%w is dead, yet the history ends at %d", unknown, proof.Actual)
+	if proof.Expected.Holds(proof.Actual) || proof.Expected.Sequence >= unknown.First {
+		return fmt.Errorf("%w, of events from %d, is dead: %w", unknown, unknown.First, proof)
 	}
 	return nil
 }

@@ -150,23 +150,28 @@ func (r *round) run(totals *tally) (err error) {
 	return checkList(r.fs.observer, r.histories[0].tenant, r.histories)
 }
 
-// drawRates draws which faults there are, and how many. Answers that are denied and
-// connections that are cut cost more time than others, so there are fewer.
+// drawRates draws which faults there are, and how many: most where records are sent
+// and acknowledged, fewer at the questions before, without which nothing is sent.
 func drawRates(rng *rand.Rand) map[faultnet.Point]faultnet.Rates {
-	strength := 0.02 + 0.1*rng.Float64()
-	rates := make(faultnet.Rates)
+	strength := 0.01 + 0.1*rng.Float64()
+	all := make(map[faultnet.Point]faultnet.Rates)
+	for _, at := range faultnet.Points() {
+		all[at] = make(faultnet.Rates)
+	}
 	for _, f := range faultnet.Faults() {
 		if rng.IntN(2) == 0 {
 			continue
 		}
-		rates[f] = strength * rng.Float64()
-		if f == faultnet.CutBefore || f == faultnet.CutAfter {
-			rates[f] /= 4
+		rate := strength * rng.Float64()
+		for at, rates := range all {
+			rates[f] = rate
+			switch {
+			case f == faultnet.CutBefore || f == faultnet.CutAfter:
+				rates[f] = rate / 4 // it hits all that is under way
+			case at.Class != faultnet.RecordPublish && at.Class != faultnet.BatchStage && at.Class != faultnet.BatchCommit && f != faultnet.Deny:
+				rates[f] = rate / 4
+			}
 		}
-	}
-	all := make(map[faultnet.Point]faultnet.Rates)
-	for _, at := range faultnet.Points() {
-		all[at] = rates
 	}
 	return all
 }

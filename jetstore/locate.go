@@ -54,7 +54,8 @@ func (s *Store) locate(ctx context.Context, key execution, from *record.Record, 
 }
 
 // recordAt reads the execution's record at a position that another of its records
-// names: from any replica, and where that has nothing that fits, from the leader.
+// names: from any replica, and where that has nothing that fits, from the leader. That
+// it is missing is said only when the leader shows a later one.
 func (s *Store) recordAt(ctx context.Context, key execution, position uint64) (*record.Record, error) {
 	for try := range staleTries {
 		m, err := s.reads.directGet(ctx, s.cfg.stream, getRequest{Seq: position})
@@ -69,14 +70,19 @@ func (s *Store) recordAt(ctx context.Context, key execution, position uint64) (*
 		}
 	}
 	m, err := retry(ctx, func() (*message, error) {
-		return s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: position})
+		m, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: position, NextFor: s.subject(key)})
+		if errors.Is(err, errNotFound) {
+			// No proof, since a read error looks the same. A later record would be one.
+			err = fmt.Errorf("enact: the leader has no record of subject %q from position %d on", s.subject(key), position)
+		}
+		return m, err
 	})
-	if errors.Is(err, errNotFound) {
-		return nil, (&record.Record{TenantID: key.tenant, ExecutionID: key.id, Position: position}).
-			Corrupt("the stream has no message where the execution's records say one is")
-	}
 	if err != nil {
 		return nil, fmt.Errorf("enact: read position %d: %w", position, err)
+	}
+	if m.position != position {
+		return nil, (&record.Record{TenantID: key.tenant, ExecutionID: key.id, Position: position}).
+			Corrupt("the stream has no record where the execution's records say one is")
 	}
 	return s.parse(m, key)
 }

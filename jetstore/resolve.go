@@ -44,7 +44,7 @@ func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError)
 		return enact.Receipt{}, err
 	}
 	defer end()
-	a, err := s.pendingAttempt(unknown)
+	a, first, err := s.pendingAttempt(unknown)
 	if err != nil {
 		return enact.Receipt{}, err
 	}
@@ -61,7 +61,9 @@ func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError)
 		}
 		conflict := &enact.ConflictError{
 			TenantID: a.key.tenant, ExecutionID: a.key.id,
-			Expected: enact.Expectation{Kind: enact.ExactSequence, Sequence: unknown.First - 1},
+			// Of the record as a whole: the append may have been a later part of it, and
+			// what came in its place may end before that part.
+			Expected: enact.Expectation{Kind: enact.ExactSequence, Sequence: first - 1},
 		}
 		if last != nil {
 			conflict.Actual = last.Last()
@@ -80,47 +82,52 @@ func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError)
 	}, nil
 }
 
-// pendingAttempt makes the attempt again, from an error that may have travelled.
-func (s *Store) pendingAttempt(u *enact.UnknownOutcomeError) (*attempt, error) {
+// pendingAttempt makes the attempt again, from an error that may have travelled, and
+// returns it with the sequence of its first event.
+func (s *Store) pendingAttempt(u *enact.UnknownOutcomeError) (a *attempt, first uint64, err error) {
 	invalid := func(format string, args ...any) error {
 		return &enact.OptionError{Option: "UnknownOutcomeError", Reason: fmt.Sprintf(format, args...)}
 	}
 	if u == nil {
-		return nil, invalid("is nil")
+		return nil, 0, invalid("is nil")
 	}
 	if err := errors.Join(u.TenantID.Validate(), u.ExecutionID.Validate()); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	a := &attempt{key: execution{u.TenantID, u.ExecutionID}, predecessor: u.Predecessor, incarnation: u.Incarnation}
-	var err error
+	a = &attempt{key: execution{u.TenantID, u.ExecutionID}, predecessor: u.Predecessor, incarnation: u.Incarnation}
 	if a.commit, err = uuid.Parse(u.CommitID); err != nil {
-		return nil, invalid("commit id %q: %v", u.CommitID, err)
+		return nil, 0, invalid("commit id %q: %v", u.CommitID, err)
 	}
 	if len(u.Records) == 0 || u.Events < 1 || u.First < 1 {
-		return nil, invalid("it has %d records, %d events from sequence %d", len(u.Records), u.Events, u.First)
+		return nil, 0, invalid("it has %d records, %d events from sequence %d", len(u.Records), u.Events, u.First)
 	}
 	subject := s.subject(a.key)
 	for i, p := range u.Records {
 		m := &nats.Msg{Subject: subject, Header: p.Header, Data: p.Data}
-		if err := s.checkPending(a, m, i+1, len(u.Records)); err != nil {
-			return nil, invalid("record %d: %v", i+1, err)
+		r, err := s.checkPending(a, m, i+1, len(u.Records))
+		if err != nil {
+			return nil, 0, invalid("record %d: %v", i+1, err)
+		}
+		if i == 0 {
+			first = r.Sequence
 		}
 		a.messages = append(a.messages, m)
 	}
-	return a, nil
+	return a, first, nil
 }
 
-// checkPending makes sure that a message is record i of n of the attempt.
-func (s *Store) checkPending(a *attempt, m *nats.Msg, i, n int) error {
+// checkPending returns the record that a message holds, which must be record i of n of
+// the attempt.
+func (s *Store) checkPending(a *attempt, m *nats.Msg, i, n int) (*record.Record, error) {
 	// It has no position yet: any above those that it names will do.
 	r, err := record.Parse(s.cfg.subjects, m.Subject, math.MaxInt64, m.Header, m.Data)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case r.Commit != record.Commit{ID: a.commit, Index: i, Of: n}:
-		return fmt.Errorf("it belongs to commit %s", r.Commit)
+		return nil, fmt.Errorf("it belongs to commit %s", r.Commit)
 	case i == 1 && r.Previous() != a.predecessor:
-		return fmt.Errorf("it follows position %d, not %d", r.Previous(), a.predecessor)
+		return nil, fmt.Errorf("it follows position %d, not %d", r.Previous(), a.predecessor)
 	}
-	return nil
+	return r, nil
 }
