@@ -32,9 +32,9 @@ func OnCaughtUp(f func(sequence uint64)) TailOption {
 // holes or repeats. The execution need not exist yet. Each range over the sequence
 // starts at after again.
 //
-// The tail ends when its context does, which is no error; with [UntilEnd] after a
-// terminal event; or with an error, yielded once and last beside a zero event: those
-// of enact.Reader. Breaking off frees everything, on the server too.
+// A tail that has begun waits for servers that are away. It ends when its context
+// does, which is no error; with [UntilEnd] after a terminal event; or with an error,
+// yielded once and last beside a zero event: those of enact.Reader. Breaking off frees everything, on the server too.
 func Tail(ctx context.Context, run jetstore.Execution, after uint64, opts ...TailOption) iter.Seq2[enact.StoredEvent, error] {
 	return func(yield func(enact.StoredEvent, error) bool) {
 		t := &tail{run: run, last: after, yield: yield}
@@ -70,7 +70,8 @@ type tail struct {
 	caughtUp func(uint64)
 	yield    func(enact.StoredEvent, error) bool
 
-	last uint64 // sequence of the last event yielded
+	last  uint64 // sequence of the last event yielded
+	begun bool   // the history was read once
 }
 
 // errDone ends a tail without an error: its consumer broke off, or the execution ended.
@@ -79,7 +80,9 @@ var errDone = errors.New("consumer: done")
 func (t *tail) follow(ctx context.Context) error {
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, maxPause) {
 		position, err := t.catchUp(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
+			t.begun = true
 			if t.caughtUp != nil {
 				t.caughtUp(t.last)
 				t.caughtUp = nil
@@ -89,7 +92,9 @@ func (t *tail) follow(ctx context.Context) error {
 			if time.Since(began) > maxPause {
 				pause = 10 * time.Millisecond
 			}
-		} else if !errors.Is(err, errDone) {
+		case t.begun && errors.Is(err, context.DeadlineExceeded):
+			// The servers are away for longer than the store waits for them.
+		case !errors.Is(err, errDone):
 			return err
 		}
 		if errors.Is(err, errDone) {

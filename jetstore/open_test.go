@@ -234,4 +234,6 @@ func TestConnectHonoursItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = jetstore.Connect(t.Context(), "nats://127.0.0.1:1")
 	require.ErrorIs(t, err, nats.ErrNoServers)
+	_, err = jetstore.Connect(t.Context(), "nats://me:secret@127.0.0.1:1,nats://token@127.0.0.1:2")
+	require.EqualError(t, err, "enact: connect to nats://127.0.0.1:1,nats://127.0.0.1:2: nats: no servers available for connection")
 }

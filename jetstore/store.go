@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,17 +61,17 @@ func Open(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
 	return open(ctx, cfg, nc, nc)
 }
 
-// Connect connects to the servers at url (one or more, separated by commas) and
+// Connect connects to the servers (one URL or more, separated by commas) and
 // opens the log there, as [Open] does. The store owns two connections, one for
 // reads and one for writes; both reconnect for ever.
-func Connect(ctx context.Context, url string, opts ...Option) (*Store, error) {
+func Connect(ctx context.Context, servers string, opts ...Option) (*Store, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
 		return nil, err
 	}
 	var conns []*nats.Conn
 	for _, use := range []string{"writes", "reads"} {
-		nc, err := dial(ctx, cfg, url, "enact "+use)
+		nc, err := dial(ctx, cfg, servers, "enact "+use)
 		if err != nil {
 			closeAll(conns)
 			return nil, err
@@ -88,7 +90,7 @@ func Connect(ctx context.Context, url string, opts ...Option) (*Store, error) {
 // dial makes one connection of the store's own. ReconnectBufSize(-1) makes a
 // publish fail at once while the connection is down, so that no copy of an append
 // lies in a buffer after its outcome was settled.
-func dial(ctx context.Context, cfg *config, url, name string) (*nats.Conn, error) {
+func dial(ctx context.Context, cfg *config, servers, name string) (*nats.Conn, error) {
 	opts := append([]nats.Option{
 		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(100 * time.Millisecond),
 	}, cfg.natsOpts...)
@@ -98,11 +100,26 @@ func dial(ctx context.Context, cfg *config, url, name string) (*nats.Conn, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect(url, opts...)
+	nc, err := nats.Connect(servers, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("enact: connect to %s: %w", url, err)
+		return nil, fmt.Errorf("enact: connect to %s: %w", withoutUser(servers), err)
 	}
 	return nc, nil
+}
+
+// withoutUser takes names, passwords and tokens out of server URLs.
+func withoutUser(servers string) string {
+	list := strings.Split(servers, ",")
+	for i, server := range list {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil {
+			list[i] = "(unreadable URL)"
+			continue
+		}
+		u.User = nil
+		list[i] = u.String()
+	}
+	return strings.Join(list, ",")
 }
 
 func closeAll(conns []*nats.Conn) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,18 +127,40 @@ func TestImportKeepsEverything(t *testing.T) {
 	})
 }
 
-// The groups of an import follow its bounds, and what is held back is bounded.
-func TestImportOfManyExecutions(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "runs.jsonl")
-	var lines bytes.Buffer
-	blob := strings.Repeat("x", 30_000)
-	for seq := 1; seq <= 12; seq++ {
-		for run := range 50 {
-			fmt.Fprintf(&lines, `{"sequence":%d,"execution_id":"run-%d","tenant_id":"acme","event":{"type":"custom","event_type":"blob","data":"%s"},"timestamp":"2026-05-04T10:00:00Z"}`+"\n", seq, run, blob)
+// What an import holds back is bounded, however many executions take turns, and the
+// executions are created in the order in which they first appear.
+func TestImportHoldsBackLittle(t *testing.T) {
+	const executions, bound = 40, 20_000
+	imp := newImporter(embeddedStore(t), false)
+	imp.bound = bound
+	var want []enact.ExecutionID
+	for seq := uint64(1); seq <= 12; seq++ {
+		for i := range executions {
+			ev := enact.StoredEvent{
+				Sequence: seq, ExecutionID: enact.ExecutionID(fmt.Sprintf("run-%d", i)), TenantID: "acme",
+				Event: enact.Custom{EventType: "blob", Data: enact.JSON(strings.Repeat("x", 100*(1+i%7)))},
+			}
+			line, err := ev.AppendJSON(nil)
+			require.NoError(t, err)
+			require.NoError(t, imp.line(t.Context(), lineAt{file: "runs.jsonl"}, line))
+			require.LessOrEqual(t, imp.pending, bound)
+			if seq == 1 {
+				want = append(want, ev.ExecutionID)
+			}
 		}
 	}
-	require.Greater(t, lines.Len(), pendingBytes)
-	require.NoError(t, os.WriteFile(file, lines.Bytes(), 0o600))
-	roundTrip(t, filepath.Join(dir, "log"), file)
+	require.Positive(t, imp.pending)
+	require.NoError(t, imp.flushAll(t.Context()))
+	require.Zero(t, imp.pending)
+	require.Equal(t, importReport{Stored: 12 * executions, Executions: executions}, imp.report())
+
+	got, err := imp.store.ListExecutions(t.Context(), "acme", executions+1, 0)
+	require.NoError(t, err)
+	slices.Reverse(got)
+	require.Equal(t, want, got)
+	for _, id := range want {
+		n, err := imp.store.CountEvents(t.Context(), id, enact.InTenant("acme"))
+		require.NoError(t, err)
+		require.EqualValues(t, 12, n)
+	}
 }

@@ -33,6 +33,7 @@ type importer struct {
 	unborn     []*importing                         // executions new to the log, in the order of their first lines
 	tenants    map[enact.ExecutionID]enact.TenantID // of the executions that are new to the log
 	pending    int                                  // bytes of all groups
+	bound      int                                  // of pending
 	lines      int                                  // taken
 
 	stored, alreadyThere int
@@ -69,7 +70,7 @@ type group struct {
 
 func newImporter(store *jetstore.Store, dryRun bool) *importer {
 	return &importer{
-		store: store, dryRun: dryRun,
+		store: store, dryRun: dryRun, bound: pendingBytes,
 		executions: make(map[executionKey]*importing), tenants: make(map[enact.ExecutionID]enact.TenantID),
 	}
 }
@@ -108,7 +109,7 @@ func (imp *importer) line(ctx context.Context, at lineAt, text []byte) error {
 	x.group.events = append(x.group.events, ev)
 	x.group.places = append(x.group.places, at)
 	x.group.bytes += len(text)
-	if imp.pending += len(text); imp.pending > pendingBytes {
+	if imp.pending += len(text); imp.pending > imp.bound {
 		return imp.flushAll(ctx)
 	}
 	return nil
