@@ -160,12 +160,15 @@ func (s *Store) committed(ctx context.Context, a *attempt, first *record.Record)
 	// A staged batch counts only when its last record stands: a server with a full
 	// disk can tear one.
 	_, err := retry(ctx, func() (*record.Record, error) {
-		m, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: last})
+		m, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: last, NextFor: s.subject(a.key)})
 		if errors.Is(err, errNotFound) {
 			return nil, s.tear(ctx, a, first)
 		}
 		if err != nil {
 			return nil, err
+		}
+		if m.position != last {
+			return nil, torn(first) // a later record stands where the last one does not
 		}
 		r, err := s.parse(m, a.key)
 		if err != nil || r.Commit.ID != a.commit || r.Commit.Index != r.Commit.Of {
@@ -194,6 +197,10 @@ func (s *Store) tear(ctx context.Context, a *attempt, first *record.Record) erro
 	}
 	if err != nil {
 		return err
+	}
+	if m.position < first.Position || m.position >= first.Position+uint64(first.Commit.Of)-1 {
+		// Older than the batch, or not torn at all: one of the two answers was wrong.
+		return fmt.Errorf("enact: the leader's answers about commit %s do not agree: the last record of its subject is at position %d", a.commit, m.position)
 	}
 	end, err := s.parse(m, a.key)
 	if err != nil || end.Commit.ID != a.commit {

@@ -78,12 +78,13 @@ type creation struct {
 func (s *Store) indexEntries(ctx context.Context, tenant enact.TenantID) ([]creation, error) {
 	subject := s.cfg.subjects.Index(tenant)
 	last, err := retry(ctx, func() (*message, error) {
-		return s.asks.leaderGet(ctx, s.cfg.index(), getRequest{LastFor: subject})
+		m, err := s.asks.leaderGet(ctx, s.cfg.index(), getRequest{LastFor: subject})
+		if errors.Is(err, errNotFound) {
+			return nil, s.proveUnlisted(ctx, subject)
+		}
+		return m, err
 	})
-	if errors.Is(err, errNotFound) {
-		return nil, s.proveUnlisted(ctx, subject)
-	}
-	if err != nil {
+	if err != nil || last == nil {
 		return nil, err
 	}
 	var entries []creation
@@ -118,9 +119,10 @@ func (s *Store) indexEntries(ctx context.Context, tenant enact.TenantID) ([]crea
 }
 
 // proveUnlisted returns nil if the index stream really has no entry of the subject:
-// a message get reports read errors as "not found".
+// a message get reports read errors as "not found". An error means to ask again, also
+// because an entry may have come just now.
 func (s *Store) proveUnlisted(ctx context.Context, subject string) error {
-	info, err := retry(ctx, func() (*streamInfo, error) { return s.asks.info(ctx, s.cfg.index(), subject) })
+	info, err := s.asks.info(ctx, s.cfg.index(), subject)
 	if err != nil {
 		return err
 	}
