@@ -134,15 +134,23 @@ func (b Batch) Encode() ([]json.RawMessage, error) {
 	if err := b.checkIDs(); err != nil {
 		return nil, err
 	}
-	texts := make([]json.RawMessage, len(b.Events))
+	buf := make([]byte, 0, usualEvent*len(b.Events))
+	ends := make([]int, len(b.Events))
 	for i, e := range b.Events {
 		err := checkVariant(e)
 		if err == nil {
-			texts[i], err = e.appendJSON(make([]byte, 0, usualEvent), true)
+			buf, err = e.appendJSON(buf, true)
 		}
 		if err != nil {
 			return nil, atIndex(err, i)
 		}
+		ends[i] = len(buf)
+	}
+	texts := make([]json.RawMessage, len(b.Events))
+	start := 0
+	for i, end := range ends {
+		texts[i] = buf[start:end:end]
+		start = end
 	}
 	return texts, b.checkOptions()
 }
