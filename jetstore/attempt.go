@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -58,17 +59,20 @@ var errUnproven = errors.New("enact: outcome not proven")
 func (s *Store) send(ctx context.Context, a *attempt, sent bool) (position uint64, err error) {
 	cause := errUnproven
 	for try := 0; ; try++ {
-		settled := false
+		may := send
 		if sent {
-			position, settled, cause = s.settle(ctx, a, cause)
+			position, may, cause = s.settle(ctx, a, cause)
+			if may == done {
+				return position, cause
+			}
 		}
-		if settled {
-			return position, cause
-		}
-		if try > 0 || sent {
+		if sent || try > 0 {
 			if waitErr := backoff(ctx, try); waitErr != nil {
 				return 0, unproven(sent, ended(waitErr, cause))
 			}
+		}
+		if may != send {
+			continue
 		}
 		position, err := s.deliver(ctx, a)
 		if err == nil {
@@ -81,6 +85,15 @@ func (s *Store) send(ctx context.Context, a *attempt, sent bool) (position uint6
 		cause = err
 	}
 }
+
+// verdict is what the leader's answers say of an attempt that was sent.
+type verdict int
+
+const (
+	ask  verdict = iota // nothing: ask again
+	send                // it is not stored, as far as the leader knows: send it again
+	done                // committed, or dead for good
+)
 
 func unproven(sent bool, err error) error {
 	if !sent {
@@ -106,40 +119,43 @@ var errNotSent = errors.New("enact: not sent")
 func notSent(err error) error { return fmt.Errorf("%w: %w", errNotSent, err) }
 
 // settle looks for proof of what became of an attempt whose last sending ended in
-// cause. settled is false while there is none; err then says why.
-func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position uint64, settled bool, err error) {
+// cause. Where it finds none, err says why.
+func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position uint64, may verdict, err error) {
 	next, err := s.successor(ctx, a)
 	switch {
 	case errors.Is(err, errNotFound):
 	case err != nil && !transient(err) && !lasting(err):
 		// The successor is no record of the log: it is another's all the same.
-		return 0, true, err
+		return 0, done, err
+	case errors.Is(err, nats.ErrConnectionClosed):
+		// Closed for good, by its owner: nobody is left to ask.
+		return 0, done, unproven(true, err)
 	case err != nil:
-		return 0, false, ended(err, cause)
+		return 0, ask, ended(err, cause)
 	case next.Commit.ID != a.commit:
-		return 0, true, errOvertaken
+		return 0, done, errOvertaken
 	default:
 		position, err := s.committed(ctx, a, next)
-		return position, true, err
+		return position, done, err
 	}
 	if tooLarge := sizeRefusal(cause, a); tooLarge != nil {
-		return 0, true, tooLarge
+		return 0, done, tooLarge
 	}
 	// Nothing follows the predecessor, as far as this leader knows. Before the same
 	// check is made again, make sure that the predecessor still is what it was.
 	holders, err := s.holders(ctx, a.key.id)
-	if err != nil {
-		return 0, false, ended(err, cause)
-	}
-	if s.incarnation() != a.incarnation {
+	switch {
+	case err != nil:
+		return 0, ask, ended(err, cause)
+	case s.incarnation() != a.incarnation:
 		// Positions of two incarnations never meet: the check can never hold again.
-		return 0, true, errOvertaken
+		return 0, done, errOvertaken
+	case a.predecessor == 0 && slices.Contains(holders, a.key.tenant):
+		// "Not found" was a read error, in which a server would accept a second first
+		// record, or the successor came just now.
+		return 0, ask, fmt.Errorf("enact: the leader cannot read the first record of subject %q: %w", s.subject(a.key), cause)
 	}
-	if a.predecessor == 0 && len(holders) > 0 {
-		// "Not found" was a read error, or the successor came just now: ask again.
-		return 0, false, fmt.Errorf("enact: the leader cannot read the first record of subject %q: %w", s.subject(a.key), cause)
-	}
-	return 0, false, cause
+	return 0, send, cause
 }
 
 // successor asks the leader for the record that follows the attempt's predecessor.
