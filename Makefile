@@ -9,7 +9,7 @@ TRACES      ?= $(ENACT_TRACES)
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench demo traces cover
+.PHONY: help build test race lint fuzz bench demo traces torn long cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ race: ## run all tests under the race detector (needs a C compiler; under 12 min
 lint: ## formatting, vet, staticcheck
 	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags traces ./cmd/jetstore-admin
+	$(GO) vet -tags traces,mounts,long ./...
 	$(GO) run $(STATICCHECK) ./...
 	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
 
@@ -47,6 +47,12 @@ demo: ## show the log at work
 
 traces: ## import, restart, export the agent runs in TRACES and compare
 	ENACT_TRACES="$(abspath $(TRACES))" $(GO) test -count=1 -tags traces -run Traces ./cmd/jetstore-admin
+
+torn: ## tests that fill a small file system (needs root, to mount it)
+	$(GO) test -count=1 -tags mounts -run Torn ./integration
+
+long: ## the integration tests with ten times the rounds
+	$(GO) test -count=1 -tags long -timeout 2h -v ./integration
 
 cover: ## test coverage by package
 	$(GO) test -timeout 10m -cover ./...

@@ -1,4 +1,8 @@
+//go:build mounts
+
 package integration
+
+// The tests of this file mount a small file system, which needs root: make torn.
 
 import (
 	"math/rand/v2"
