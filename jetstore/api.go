@@ -40,6 +40,7 @@ const tryTimeout = 2 * time.Second
 type api struct {
 	nc     *nats.Conn
 	prefix string
+	line   *line // nil: nobody watches the connection
 }
 
 type getRequest struct {
@@ -77,8 +78,15 @@ func (a *api) roundTrip(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	before := a.nc.LastError()
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
+	end := func() bool { return false }
+	if a.line != nil {
+		ctx, end = a.line.whileUp(ctx)
+	}
 	reply, err := a.nc.RequestMsgWithContext(ctx, msg)
-	if err != nil {
+	if lost := end(); err != nil {
+		if lost && errors.Is(err, context.Canceled) {
+			err = errLost
+		}
 		// A refusal comes apart from the request: nobody answers that. The only thing
 		// that tells which publish was meant is its subject, in the error's text.
 		if after := a.nc.LastError(); after != before && errors.Is(after, nats.ErrPermissionViolation) &&

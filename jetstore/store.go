@@ -131,8 +131,8 @@ func closeAll(conns []*nats.Conn) {
 func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, error) {
 	s := &Store{
 		cfg:     cfg,
-		asks:    &api{nc: writes, prefix: cfg.apiPrefix},
-		reads:   &api{nc: reads, prefix: cfg.apiPrefix},
+		asks:    &api{nc: writes, prefix: cfg.apiPrefix, line: watch(writes)},
+		reads:   &api{nc: reads, prefix: cfg.apiPrefix, line: watch(reads)},
 		lanes:   newLanes(cfg.cacheSize),
 		index:   newConfirmations(cfg.cacheSize * metFactor),
 		batches: make(chan struct{}, maxOpenBatches),
@@ -143,6 +143,7 @@ func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, e
 	defer cancel()
 	inc, err := check(ctx, cfg, s.asks)
 	if err != nil {
+		s.hangUp()
 		return nil, err
 	}
 	s.inc.Store(inc)
@@ -218,6 +219,7 @@ func (s *Store) Shutdown(ctx context.Context) error {
 		<-idle
 	}
 	s.cut()
+	s.hangUp()
 	closeAll(s.owned)
 	if s.cfg.onShutdown != nil {
 		// The server is stopped even if the caller's patience is at its end: left
@@ -227,6 +229,12 @@ func (s *Store) Shutdown(ctx context.Context) error {
 		}
 	}
 	return late
+}
+
+// hangUp ends the watch over the connections.
+func (s *Store) hangUp() {
+	s.asks.line.close()
+	s.reads.line.close()
 }
 
 // begin counts a call in and bounds its context. end must be called when it is over.
