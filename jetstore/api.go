@@ -26,6 +26,7 @@ const (
 	codeHeadersTooLarge  = 10097
 	codeStreamNotFound   = 10059
 	codeStreamNameInUse  = 10058
+	codeNoPeers          = 10005 // no suitable servers for the stream's replicas
 	codeNotEnabled       = 10076 // JetStream is not enabled on the server
 	codeNotEnabledForAcc = 10039 // JetStream is not enabled for the account
 )

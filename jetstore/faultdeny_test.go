@@ -12,6 +12,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/faultnet"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 )
 
@@ -156,4 +157,32 @@ func TestNotFoundProvesNoCorruption(t *testing.T) {
 	require.Equal(t, duplicate, c.outcome, "%v", c.err)
 	require.Equal(t, 2, l.proxy.Injected(faultnet.Deny))
 	require.NoError(t, h.check(fs.observer))
+}
+
+// A read that was answered before the execution's first append, and hears of it
+// afterwards, is a read of the time before: the history is not missing.
+func TestAbsenceAnsweredBeforeAnAppend(t *testing.T) {
+	const late = 300 * time.Millisecond
+	fs := startFaultServer(t)
+	l, err := fs.connect()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, l.close()) }()
+	for n, at := range []faultnet.Class{faultnet.LeaderGet, faultnet.StreamInfo} {
+		h := &history{tenant: "early", id: enact.ExecutionID(fmt.Sprintf("early-%d", n))}
+		l.proxy.Apply(faultnet.NewSchedule(faultnet.Config{Rules: []faultnet.Rule{{
+			At: faultnet.Point{Direction: faultnet.Reply, Class: at}, Nth: 1, Fault: faultnet.Reorder, Gap: 1000, Wait: late,
+		}}}))
+		read := make(chan error, 1)
+		go func() {
+			_, err := l.store.LoadEvents(t.Context(), h.id, enact.InTenant(h.tenant))
+			read <- err
+		}()
+		natstest.Eventually(t, mendTime, func() bool { return l.proxy.Injected(faultnet.Reorder) == n+1 },
+			func() string { return "the read got no answer" })
+		c, err := h.append(t.Context(), l.store, []string{"first"}, enact.AppendOptions{})
+		require.NoError(t, err)
+		require.NoError(t, c.err)
+		require.NoError(t, <-read)
+		require.NoError(t, h.check(fs.observer))
+	}
 }

@@ -107,7 +107,7 @@ func (o outcome) String() string {
 	}[o]
 }
 
-// note is an event that carries an id.
+// noteOf returns an event that carries an id.
 func noteOf(id string) enact.Event { return enact.Custom{EventType: "note", Data: enact.JSON(id)} }
 
 func idOf(e enact.Event) string {
@@ -152,8 +152,8 @@ func (h *history) append(ctx context.Context, store *jetstore.Store, ids []strin
 	h.mu.Lock()
 	h.calls = append(h.calls, c)
 	h.mu.Unlock()
-	for seen := h.acked.Load(); c.err == nil && c.receipt.Last > seen && !h.acked.CompareAndSwap(seen, c.receipt.Last); {
-		seen = h.acked.Load()
+	if c.err == nil {
+		raise(&h.acked, c.receipt.Last)
 	}
 	if !stop() {
 		if late := time.Since(<-ended); late > leaveTime {
@@ -161,6 +161,13 @@ func (h *history) append(ctx context.Context, store *jetstore.Store, ids []strin
 		}
 	}
 	return c, c.classify()
+}
+
+// raise makes a at least v.
+func raise(a *atomic.Uint64, v uint64) {
+	for old := a.Load(); v > old && !a.CompareAndSwap(old, v); {
+		old = a.Load()
+	}
 }
 
 // classify tells how the append ended, before anything unknown is resolved. The error
@@ -180,6 +187,7 @@ func (c *call) classify() error {
 	case errors.Is(c.err, context.DeadlineExceeded), errors.Is(c.err, context.Canceled):
 		c.outcome = notSent
 	default:
+		c.outcome = notSent // by the contract
 		return fmt.Errorf("append of %v to %s: %w", c.ids, c.execution.id, c.err)
 	}
 	return nil
@@ -291,7 +299,7 @@ func (c *call) checkOptions(log []string) error {
 	others := slices.ContainsFunc(log, func(id string) bool {
 		return strings.HasPrefix(id, key+"/") && !slices.Contains(c.ids, id)
 	})
-	if others != (c.outcome == keyReused) && (others && c.stored() || !others && c.outcome == keyReused) {
+	if others && c.stored() || !others && c.outcome == keyReused {
 		return fmt.Errorf("the key's events are others: %v", others)
 	}
 	return nil

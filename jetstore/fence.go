@@ -36,6 +36,9 @@ func (s *Store) subject(key execution) string {
 // has lost its office without knowing it gives such answers for some seconds.
 func (s *Store) lastRecord(ctx context.Context, key execution) (*record.Record, error) {
 	return retry(ctx, func() (*record.Record, error) {
+		// What was met before the question is what the answer must reach: appends of
+		// this store go on meanwhile.
+		met := s.lanes.highest(key)
 		m, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{LastFor: s.subject(key)})
 		if err == errNotFound {
 			return nil, s.proveAbsent(ctx, key)
@@ -47,7 +50,7 @@ func (s *Store) lastRecord(ctx context.Context, key execution) (*record.Record, 
 		if err != nil {
 			return nil, err
 		}
-		if met := s.lanes.highest(key); r.Position < met {
+		if r.Position < met {
 			return nil, fmt.Errorf("%w: the leader's last record is at position %d, %d was seen", enact.ErrStale, r.Position, met)
 		}
 		s.lanes.meet(key, r.Position)
@@ -59,6 +62,7 @@ func (s *Store) lastRecord(ctx context.Context, key execution) (*record.Record, 
 // a message get reports read errors so (store.LoadLastMsg), and a check against 0
 // would then be accepted on an existing execution.
 func (s *Store) proveAbsent(ctx context.Context, key execution) error {
+	met := s.lanes.highest(key) // before the question
 	holders, err := s.holders(ctx, key.id)
 	if err != nil {
 		return err
@@ -66,7 +70,7 @@ func (s *Store) proveAbsent(ctx context.Context, key execution) error {
 	if slices.Contains(holders, key.tenant) {
 		return fmt.Errorf("enact: the leader cannot read the last record of subject %q, which has records", s.subject(key))
 	}
-	if met := s.lanes.highest(key); met > 0 {
+	if met > 0 && s.lanes.highest(key) >= met { // else it was met in an earlier incarnation of the stream
 		return &enact.CorruptError{
 			TenantID: key.tenant, ExecutionID: key.id, Position: met,
 			Reason: "the stream no longer holds the execution, of which a record was seen at this position",

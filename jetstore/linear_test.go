@@ -169,7 +169,7 @@ func (lr *linearRun) do(rng *rand.Rand, client int, id string) error {
 			return readFailed(err)
 		}
 		lr.recorder.add(client, operation{kind: "latest"}, began, answer{sequence: sequence})
-		lr.know(sequence)
+		raise(&lr.length, sequence)
 		return nil
 	}
 	return lr.load(ctx, store, client)
@@ -192,7 +192,7 @@ func (lr *linearRun) append(ctx context.Context, store *jetstore.Store, client i
 		out = answer{unknown: true}
 	}
 	lr.recorder.add(client, op, began, out)
-	lr.know(out.sequence)
+	raise(&lr.length, out.sequence)
 	return nil
 }
 
@@ -207,14 +207,8 @@ func (lr *linearRun) load(ctx context.Context, store *jetstore.Store, client int
 		out.digest = extend(out.digest, idOf(e.Event))
 	}
 	lr.recorder.add(client, operation{kind: "load"}, began, out)
-	lr.know(out.sequence)
+	raise(&lr.length, out.sequence)
 	return nil
-}
-
-func (lr *linearRun) know(sequence uint64) {
-	for old := lr.length.Load(); sequence > old && !lr.length.CompareAndSwap(old, sequence); {
-		old = lr.length.Load()
-	}
 }
 
 // readFailed returns the error of a read that may not fail so.

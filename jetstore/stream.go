@@ -84,10 +84,10 @@ func ensure(ctx context.Context, a *api, want jetstream.StreamConfig) error {
 }
 
 // createRefused reports whether the server has said no for good: a client's
-// error, other than a resource that may become free.
+// error, other than a lack of servers, which those of a cluster that starts make up.
 func createRefused(err error) bool {
 	apiErr, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && apiErr.Code >= 400 && apiErr.Code < 500
+	return ok && apiErr.Code >= 400 && apiErr.Code < 500 && apiErr.ErrorCode != codeNoPeers
 }
 
 func (c *config) baseConfig(name, subject, description string, now time.Time) jetstream.StreamConfig {

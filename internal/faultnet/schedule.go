@@ -49,6 +49,7 @@ type Rule struct {
 	Nth   int // of the frames at that point, from 1
 	Times int // of how many frames in a row from there; 0: one
 	Fault Fault
+	Gap   int           // of Reorder and Echo: later frames to wait for; 0: 4
 	Wait  time.Duration // of faults that wait, 0: Config.Longest; after a cut, how long connections are refused
 }
 
@@ -126,7 +127,10 @@ func (s *Schedule) next(at Point) decision {
 	wait, refuse := q.rng.Float64(), time.Duration(q.rng.Float64()*float64(refusal))
 	for _, r := range s.cfg.Rules {
 		if r.At == at && q.n >= r.Nth && q.n < r.Nth+max(r.Times, 1) {
-			d := decision{fault: r.Fault, gap: longestGap, wait: r.Wait, refuse: r.Wait}
+			d := decision{fault: r.Fault, gap: r.Gap, wait: r.Wait, refuse: r.Wait}
+			if d.gap == 0 {
+				d.gap = longestGap
+			}
 			if d.wait == 0 {
 				d.wait = s.cfg.Longest
 			}

@@ -36,6 +36,7 @@ type Options struct {
 	Dir          string // "" : a directory of the test's own
 	NoSync       bool   // the server's default sync interval instead of always
 	MaxOpenFiles int    // 0: the machine's limit
+	Processors   int    // that run the server's code at a time; 0: the machine's
 	JetStream    string // further lines of the configuration's jetstream block
 	Extra        string // further lines of configuration
 
@@ -184,6 +185,9 @@ func (s *Server) Start() {
 func (s *Server) launch() {
 	s.tb.Helper()
 	s.cmd = exec.Command(s.args[0], s.args[1:]...)
+	if n := s.opts.Processors; n > 0 {
+		s.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", n))
+	}
 	// A group of its own: an interrupt of the test is not one of the server.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	check(s.tb, s.cmd.Start())
@@ -241,8 +245,9 @@ func (s *Server) end(sig syscall.Signal) {
 		return
 	default:
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGCONT) // a paused process takes no signal but SIGKILL
 	_ = s.cmd.Process.Signal(sig)
+	// A paused process takes no signal but SIGKILL until it goes on.
+	_ = s.cmd.Process.Signal(syscall.SIGCONT)
 	select {
 	case <-s.done:
 	case <-time.After(startTimeout):
