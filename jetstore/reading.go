@@ -27,6 +27,7 @@ type reading struct {
 	lo, hi uint64         // sequences still to be read, inclusive; lo > hi: none
 	walk   *walk          // forwards
 	torn   error          // what the history ends with, once hi is read
+	fault  error          // of the record behind the events that were returned last
 
 	fetched chan fetched       // the next page, on its way; nil: not begun
 	cancel  context.CancelFunc // of that
@@ -58,6 +59,9 @@ func (rd *reading) next(ctx context.Context) ([]enact.StoredEvent, error) {
 		}
 		rd.opened = true
 	}
+	if rd.fault != nil {
+		return nil, rd.fault
+	}
 	if rd.lo > rd.hi {
 		return nil, rd.torn
 	}
@@ -75,12 +79,13 @@ func (rd *reading) next(ctx context.Context) ([]enact.StoredEvent, error) {
 			return nil, err
 		}
 		page, err := rd.s.decode(records, rd.lo, rd.hi)
-		if err != nil {
-			return nil, err
-		}
 		if n := len(page); n > 0 {
 			rd.lo = page[n-1].Sequence + 1
+			rd.fault = err
 			return page, nil
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 }
@@ -147,7 +152,7 @@ func (rd *reading) open(ctx context.Context) error {
 		return err
 	}
 	limit := uint64(rd.o.Limit)
-	if limit > 0 && rd.lo <= rd.hi && limit < rd.hi-rd.lo+1 {
+	if limit > 0 && rd.lo <= rd.hi && limit <= rd.hi-rd.lo+1 {
 		if rd.o.Backwards {
 			rd.lo = rd.hi - limit + 1
 		} else {
@@ -158,9 +163,18 @@ func (rd *reading) open(ctx context.Context) error {
 		return nil
 	}
 	prev, err := rd.s.before(ctx, rd.key, rd.last, rd.lo)
+	if err != nil {
+		if ctx.Err() != nil || transient(err) {
+			return err
+		}
+		// A record on the way to the start is not what it should be. The events before it
+		// are still to be had: from the beginning, since no record after a power of two
+		// names one before it.
+		prev = record.Tail{}
+	}
 	rd.walk = rd.s.newWalk(rd.key, prev, rd.last)
 	rd.walk.first = start
-	return err
+	return nil
 }
 
 // firstMeanwhile reads the execution's first record while the leader is asked for its
@@ -198,6 +212,9 @@ func (rd *reading) stopBeforeTear(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if first.Commit.ID != rd.last.Commit.ID || first.Commit.Index != 1 {
+		return first.Corrupt("record %s stands where commit %s begins", first.Commit, rd.last.Commit.ID)
+	}
 	rd.hi = first.Sequence - 1
 	return nil
 }
@@ -230,7 +247,8 @@ func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, erro
 	return page, nil
 }
 
-// decode returns the events of records within [lo, hi].
+// decode returns the events of records within [lo, hi], with an error those before the
+// record that has no readable events.
 func (s *Store) decode(records []*record.Record, lo, hi uint64) ([]enact.StoredEvent, error) {
 	var page []enact.StoredEvent
 	for _, r := range records {
@@ -239,7 +257,7 @@ func (s *Store) decode(records []*record.Record, lo, hi uint64) ([]enact.StoredE
 		}
 		events, err := r.Events(s.cfg.codecs)
 		if err != nil {
-			return nil, err
+			return page, err
 		}
 		for _, ev := range events {
 			if lo <= ev.Sequence && ev.Sequence <= hi {

@@ -10,6 +10,13 @@ import (
 // each may need another block of the stream, and the server loads one after another.
 const sparseReaders = 2
 
+// sparseStep returns how many records the next sparse page has at most. Their sizes show
+// only once they are read: the watermark's, and those of the page before, are what there
+// is to go by.
+func (w *walk) sparseStep() uint64 {
+	return min(sparseRecords, max(1, uint64(sparseBytes/max(1, w.large, len(w.last.Payload)))))
+}
+
 // sparse reads the records up to end one by one. Each names earlier ones in its back
 // list, so that after the first there is always more than one to be read.
 func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
@@ -59,6 +66,10 @@ func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 	}
 	if failed != nil {
 		return nil, failed
+	}
+	w.large = 0
+	for _, r := range records {
+		w.large = max(w.large, len(r.Payload))
 	}
 	return continued(records, w.prev)
 }

@@ -11,9 +11,10 @@ import (
 
 // Bounds of one page of a walk.
 const (
-	denseRecords = 512     // of a direct-get batch: enough to make its round trip cheap
-	denseBytes   = 1 << 20 // of a direct-get batch
-	sparseStep   = 64      // records of a page that is read one by one
+	denseRecords  = 512     // of a direct-get batch: enough to make its round trip cheap
+	denseBytes    = 1 << 20 // of a direct-get batch
+	sparseRecords = 64      // of a page that is read one by one: enough to keep its readers busy
+	sparseBytes   = 8 << 20 // of such a page, as the records of the one before let expect
 
 	// denseGap is the most messages of the stream, on average, between two records
 	// that a direct-get batch may pass over. The server looks through them while it
@@ -50,6 +51,8 @@ type walk struct {
 	last  *record.Record // the watermark
 	marks []mark         // records ahead with known positions, the nearest last
 	first *record.Record // the execution's first record, if it was read already; else nil
+	blind bool           // a mark was not what it should be: the history has a fault ahead
+	large int            // bytes of the largest record of the last sparse page
 }
 
 // mark is a record whose position is known.
@@ -83,19 +86,54 @@ func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
 		// Where the history begins decides how it is read.
 		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) { return w.dense(ctx, 1) })
 	}
+	if !w.blind {
+		read, err := w.plan(ctx)
+		if err == nil {
+			return w.insist(ctx, read)
+		}
+		if ctx.Err() != nil || transient(err) {
+			return nil, err
+		}
+		w.blind = true
+	}
+	return w.grope(ctx)
+}
+
+// plan decides how the next page is read.
+func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Record, error), error) {
 	end, err := w.ahead(ctx, denseRecords)
 	if err != nil {
 		return nil, err
 	}
 	if w.isDense(end) {
-		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) {
+		return func(ctx context.Context) ([]*record.Record, error) {
 			return w.dense(ctx, int(end.number-w.prev.Number))
-		})
+		}, nil
 	}
-	if end, err = w.ahead(ctx, sparseStep); err != nil {
+	if end, err = w.ahead(ctx, w.sparseStep()); err != nil {
 		return nil, err
 	}
-	return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) { return w.sparse(ctx, end) })
+	return func(ctx context.Context) ([]*record.Record, error) { return w.sparse(ctx, end) }, nil
+}
+
+// grope reads the next page where a record ahead, which would have told how, is not what
+// it should be. The records before the fault are still good, and the first fault in their
+// order is the one to be named: it is looked for without knowing what lies between, by
+// the average that the nearest mark tells.
+func (w *walk) grope(ctx context.Context) ([]*record.Record, error) {
+	for len(w.marks) > 1 && w.marks[len(w.marks)-1].number <= w.prev.Number {
+		w.marks = w.marks[:len(w.marks)-1]
+	}
+	if end := w.marks[len(w.marks)-1]; w.isDense(end) {
+		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) {
+			return w.dense(ctx, int(min(end.number-w.prev.Number, denseRecords)))
+		})
+	}
+	r, err := w.s.leaderNext(ctx, w.key, w.prev)
+	if err != nil {
+		return nil, err
+	}
+	return []*record.Record{r}, nil
 }
 
 func (w *walk) isDense(end mark) bool {
@@ -203,6 +241,8 @@ func follows(r *record.Record, prev record.Tail) error {
 		return r.Corrupt("the previous record is at position %d, the record says %d", prev.Position, r.Previous())
 	case prev.Number > 0 && r.Link.Origin != prev.Origin:
 		return r.Corrupt("the origin changes from %s to %s", prev.Origin, r.Link.Origin)
+	case !r.LinksTo(prev):
+		return r.Corrupt("link: the back list is not the one that follows record %d", prev.Number)
 	case !r.Follows(prev.Chain):
 		return r.Corrupt("broken chain: the record, or the one before it, is not what was appended")
 	}
