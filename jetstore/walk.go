@@ -99,19 +99,20 @@ func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
 	return w.grope(ctx)
 }
 
-// plan decides how the next page is read.
+// plan decides how the next page is read. A long page that is sparse on the whole may
+// begin with a dense part.
 func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Record, error), error) {
-	end, err := w.ahead(ctx, denseRecords)
-	if err != nil {
-		return nil, err
-	}
-	if w.isDense(end) {
-		return func(ctx context.Context) ([]*record.Record, error) {
-			return w.dense(ctx, int(end.number-w.prev.Number))
-		}, nil
-	}
-	if end, err = w.ahead(ctx, w.sparseStep()); err != nil {
-		return nil, err
+	var end mark
+	for _, n := range []uint64{denseRecords, w.sparseStep()} {
+		var err error
+		if end, err = w.ahead(ctx, n); err != nil {
+			return nil, err
+		}
+		if w.isDense(end) {
+			return func(ctx context.Context) ([]*record.Record, error) {
+				return w.dense(ctx, int(end.number-w.prev.Number))
+			}, nil
+		}
 	}
 	return func(ctx context.Context) ([]*record.Record, error) { return w.sparse(ctx, end) }, nil
 }
