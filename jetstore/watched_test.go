@@ -34,8 +34,7 @@ type watchedLog struct {
 	srv    *embedded.Server
 	nc     *nats.Conn // of the store, for reads and writes
 	store  *jetstore.Store
-	raw    *nats.Conn // beside the store: filler, and the tap
-	tap    *nats.Subscription
+	raw    *nats.Conn // beside the store: filler, and the count of requests
 	filled int
 }
 
@@ -49,11 +48,7 @@ func newWatchedLog(t *testing.T) *watchedLog {
 	raw, err := nats.Connect("", srv.InProcess())
 	require.NoError(t, err)
 	t.Cleanup(raw.Close)
-	tap, err := raw.SubscribeSync("$JS.API.>")
-	require.NoError(t, err)
-	require.NoError(t, tap.SetPendingLimits(-1, -1))
-	require.NoError(t, raw.Flush())
-	return &watchedLog{srv: srv, nc: nc, store: store, raw: raw, tap: tap}
+	return &watchedLog{srv: srv, nc: nc, store: store, raw: raw}
 }
 
 func newJetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
@@ -64,11 +59,22 @@ func newJetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 }
 
 // counted returns what the store asked while f ran.
-func (l *watchedLog) counted(t require.TestingT, f func()) (n requests) {
-	l.drain(t, func(string, []byte) {})
+func (l *watchedLog) counted(t *testing.T, f func()) (n requests) {
+	t.Helper()
+	tap, err := l.raw.SubscribeSync("$JS.API.>")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tap.Unsubscribe()) }()
+	require.NoError(t, l.raw.Flush())
 	f()
-	l.drain(t, func(subject string, data []byte) {
-		switch name := strings.TrimPrefix(subject, "$JS.API."); name {
+	// The server passes a request on before it answers: all that were answered are here
+	// after a flush.
+	require.NoError(t, l.raw.Flush())
+	pending, _, err := tap.Pending()
+	require.NoError(t, err)
+	for range pending {
+		m, err := tap.NextMsg(time.Second)
+		require.NoError(t, err)
+		switch name := strings.TrimPrefix(m.Subject, "$JS.API."); name {
 		case "STREAM.MSG.GET.ENACT":
 			n.leader++
 		case "STREAM.INFO.ENACT":
@@ -78,7 +84,7 @@ func (l *watchedLog) counted(t require.TestingT, f func()) (n requests) {
 				Next  string `json:"next_by_subj"`
 				Batch int    `json:"batch"`
 			}
-			require.NoError(t, json.Unmarshal(data, &get))
+			require.NoError(t, json.Unmarshal(m.Data, &get))
 			switch {
 			case get.Batch > 0:
 				n.batches++
@@ -90,21 +96,8 @@ func (l *watchedLog) counted(t require.TestingT, f func()) (n requests) {
 		default:
 			n.other++
 		}
-	})
-	return n
-}
-
-// drain hands over the requests that the tap has seen. The server passes a request on
-// to the tap before it answers, so that all answered ones are there after a flush.
-func (l *watchedLog) drain(t require.TestingT, each func(subject string, data []byte)) {
-	require.NoError(t, l.raw.Flush())
-	pending, _, err := l.tap.Pending()
-	require.NoError(t, err)
-	for range pending {
-		m, err := l.tap.NextMsg(time.Second)
-		require.NoError(t, err)
-		each(m.Subject, m.Data)
 	}
+	return n
 }
 
 // fill puts n messages of other subjects into the stream.
