@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
 	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
 )
@@ -343,6 +344,44 @@ func TestTornBatch(t *testing.T) {
 			require.Len(t, got, whole)
 		})
 	}
+}
+
+// otherCodec is JSON under a name that the usual store does not know.
+type otherCodec struct{ codec.JSON }
+
+func (otherCodec) Name() string { return "other" }
+
+func (c otherCodec) Encode(dst []byte, place codec.Place, events []enact.Event) ([]byte, string, error) {
+	payload, _, err := c.JSON.Encode(dst, place, events)
+	return payload, c.Name(), err
+}
+
+// A record whose codec the store was not given ends a read behind the events before it,
+// though it came in one page with them.
+func TestUnknownCodecInAHistory(t *testing.T) {
+	l := newWatchedLog(t)
+	run := l.build(t, t.Context(), shape{{times: 1, events: 600, single: true}})
+	other, err := jetstore.Open(t.Context(), l.nc, jetstore.WithMemoryStorage(), jetstore.WithCodec(otherCodec{}))
+	require.NoError(t, err)
+	defer shutDown(t, other)
+	receipt, err := other.Execution(run.Tenant(), run.ID()).Append(t.Context(), note(601))
+	require.NoError(t, err)
+	_, err = run.AppendBatch(t.Context(), []enact.Event{note(602), note(603)}, enact.WithOneEventPerRecord())
+	require.NoError(t, err)
+
+	for _, after := range []int{0, 300, 598, 600} {
+		got, err := collect(t, run, after)
+		unknown, ok := errors.AsType[*enact.UnknownCodecError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, enact.UnknownCodecError{Position: receipt.Position, Sequence: 601, Codec: "other"}, *unknown)
+		require.True(t, slices.Equal(expected(600, after, 0, false), got), "%v", got)
+	}
+	got, err := collect(t, run, 601)
+	require.NoError(t, err)
+	require.Equal(t, []uint64{602, 603}, got)
+	got, err = collect(t, other.Execution(run.Tenant(), run.ID()), 0)
+	require.NoError(t, err)
+	require.Len(t, got, 603)
 }
 
 // A missing or rewritten end breaks no rule: the head that was kept elsewhere shows it.

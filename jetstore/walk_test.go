@@ -2,8 +2,10 @@ package jetstore_test
 
 import (
 	"context"
+	"encoding/json"
 	"math/bits"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -157,10 +159,33 @@ func TestBothWaysAreTaken(t *testing.T) {
 
 	mixed := l.build(t, t.Context(), shape{{times: 1, events: 900, single: true}, {times: 40, events: 1, filler: 4000}})
 	got = l.counted(t, func() { load(t, mixed, 940) })
-	t.Logf("dense, then sparse: %+v", got)
 	require.LessOrEqual(t, got.batches, 20, "the dense part comes in batches")
 	require.GreaterOrEqual(t, got.points, 39, "the sparse part does not")
 	require.LessOrEqual(t, got.points, 39+64+20)
+}
+
+// Large records that lie apart are read a few at a time: memory bounds a page, too.
+func TestLargeRecordsApart(t *testing.T) {
+	const n = 24
+	l := newWatchedLog(t)
+	run := l.store.Execution("acme", enact.NewExecutionID())
+	large := enact.Custom{EventType: "large", Data: json.RawMessage(`"` + strings.Repeat("x", 2<<20) + `"`)}
+	for range n {
+		_, err := run.Append(t.Context(), large)
+		require.NoError(t, err)
+		l.fill(t, apart)
+	}
+	got := l.counted(t, func() {
+		count := 0
+		for _, err := range run.Events(t.Context(), 0) {
+			require.NoError(t, err)
+			if count++; count == 2 {
+				break
+			}
+		}
+	})
+	require.LessOrEqual(t, got.points, 14, "two pages of three records, and the way to them")
+	load(t, run, n)
 }
 
 // What a read near an end of a long history costs grows with the logarithm of its length.
@@ -195,7 +220,6 @@ func TestCostOfAPartOfALongHistory(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, events, len(expected(n, part.after, part.limit, part.backwards)))
 		})
-		t.Logf("%s: %+v", part.name, got)
 		require.Equal(t, 1, got.leader, part.name)
 		require.LessOrEqual(t, got.points, part.points, part.name)
 		require.LessOrEqual(t, got.batches, 1, part.name)
