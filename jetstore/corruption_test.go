@@ -250,6 +250,9 @@ func TestFaultsInAHistory(t *testing.T) {
 					events, err := run.LoadEvents(t.Context())
 					require.Empty(t, events)
 					f.check(t, a, k, "load", nil, nil, err, at)
+					if f.lost {
+						require.ErrorContains(t, err, "hole", "what is missing is called so")
+					}
 					for _, after := range []int{0, 1, k - 2} {
 						want := expected(n, after, 0, false)
 						got, err := collect(t, run, after)
