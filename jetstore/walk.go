@@ -96,7 +96,7 @@ func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
 		}
 		w.blind = true
 	}
-	return w.grope(ctx)
+	return w.unplanned(ctx)
 }
 
 // plan decides how the next page is read. A long page that is sparse on the whole may
@@ -117,11 +117,11 @@ func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Recor
 	return func(ctx context.Context) ([]*record.Record, error) { return w.sparse(ctx, end) }, nil
 }
 
-// grope reads the next page where a record ahead, which would have told how, is not what
+// unplanned reads the next page where a record ahead, which would have told how, is not what
 // it should be. The records before the fault are still good, and the first fault in their
 // order is the one to be named: it is looked for without knowing what lies between, by
 // the average that the nearest mark tells.
-func (w *walk) grope(ctx context.Context) ([]*record.Record, error) {
+func (w *walk) unplanned(ctx context.Context) ([]*record.Record, error) {
 	for len(w.marks) > 1 && w.marks[len(w.marks)-1].number <= w.prev.Number {
 		w.marks = w.marks[:len(w.marks)-1]
 	}
