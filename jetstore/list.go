@@ -91,7 +91,7 @@ func (s *Store) indexEntries(ctx context.Context, tenant enact.TenantID) ([]crea
 	next := uint64(1)
 	for try := 0; next <= last.position; try++ {
 		before := next
-		req := getRequest{Seq: next, NextFor: subject, Batch: indexBatch, MaxBytes: batchBytes}
+		req := getRequest{Seq: next, NextFor: subject, Batch: indexBatch, MaxBytes: denseBytes}
 		err := s.reads.directBatch(ctx, s.cfg.index(), req, func(m *message) error {
 			if m.position > last.position {
 				return nil

@@ -46,7 +46,7 @@ func (s *Store) locate(ctx context.Context, key execution, from *record.Record, 
 			return nil, err
 		}
 		if earlier.Sequence != ref.Sequence || earlier.Link.Number != number {
-			return nil, r.Corrupt("link: record %d with event %d is not at position %d", number, ref.Sequence, ref.Position)
+			return nil, earlier.Corrupt("link: record %d stands where record %d says that record %d with event %d is", earlier.Link.Number, r.Link.Number, number, ref.Sequence)
 		}
 		r = earlier
 	}

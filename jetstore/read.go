@@ -25,8 +25,10 @@ func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID
 	if err != nil {
 		return nil, err
 	}
+	rd := s.newReading(execution, afterSeq, o, within)
+	defer rd.close()
 	events := []enact.StoredEvent{}
-	for rd := s.newReading(execution, afterSeq, o); ; {
+	for {
 		page, err := rd.next(ctx)
 		if err != nil {
 			return nil, err
@@ -38,43 +40,31 @@ func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID
 	}
 }
 
+// within is the wait for a page of a call that is counted in already.
+func within(ctx context.Context) (context.Context, func(), error) { return ctx, func() {}, nil }
+
 // Events implements enact.Reader. Where the context has no deadline, the store's
 // time-out bounds each wait for the server, not the iteration.
 func (s *Store) Events(ctx context.Context, execution enact.ExecutionID, afterSeq uint64, opts ...enact.ReadOption) iter.Seq2[enact.StoredEvent, error] {
 	return func(yield func(enact.StoredEvent, error) bool) {
-		for rd := (*reading)(nil); ; {
-			page, err := func() ([]enact.StoredEvent, error) {
-				ctx, end, err := s.begin(ctx)
-				if err != nil {
-					return nil, err
-				}
-				defer end()
-				if rd == nil {
-					o, err := readOptions(execution, opts)
-					if err != nil {
-						return nil, err
-					}
-					rd = s.newReading(execution, afterSeq, o)
-				}
-				return rd.next(ctx)
-			}()
-			if err != nil {
-				yield(enact.StoredEvent{}, err)
-				return
-			}
-			if page == nil {
+		o, err := readOptions(execution, opts)
+		rd := s.newReading(execution, afterSeq, o, s.begin)
+		defer rd.close()
+		for err == nil {
+			var page []enact.StoredEvent
+			if page, err = rd.next(ctx); page == nil && err == nil {
 				return
 			}
 			for _, ev := range page {
-				if err := ctx.Err(); err != nil {
-					yield(enact.StoredEvent{}, err)
-					return
+				if err = ctx.Err(); err != nil {
+					break
 				}
 				if !yield(ev, nil) {
 					return
 				}
 			}
 		}
+		yield(enact.StoredEvent{}, err)
 	}
 }
 

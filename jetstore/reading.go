@@ -11,10 +11,12 @@ import (
 // backwardsPage is how many events a backwards read takes at a time.
 const backwardsPage = 512
 
-// reading is one read on its way, a page at a time. It holds nothing on the server
-// between pages.
+// reading is one read on its way, a page at a time. Between pages it holds nothing on
+// the server. While the caller looks at a page of a long history, the next one is
+// fetched; close waits for that to end.
 type reading struct {
 	s     *Store
+	enter func(context.Context) (context.Context, func(), error) // begins the wait for one page
 	id    enact.ExecutionID
 	after uint64
 	o     enact.ReadOptions
@@ -23,50 +25,120 @@ type reading struct {
 	key    execution
 	last   *record.Record // the watermark; nil: no events
 	lo, hi uint64         // sequences still to be read, inclusive; lo > hi: none
-	prev   record.Tail    // forwards: the record before the next one to be read
+	walk   *walk          // forwards
 	torn   error          // what the history ends with, once hi is read
+	fault  error          // of the record behind the events that were returned last
+
+	fetched chan fetched       // the next page, on its way; nil: not begun
+	cancel  context.CancelFunc // of that
 }
 
-func (s *Store) newReading(id enact.ExecutionID, after uint64, o enact.ReadOptions) *reading {
-	return &reading{s: s, id: id, after: after, o: o}
+type fetched struct {
+	records []*record.Record
+	err     error
+}
+
+func (s *Store) newReading(id enact.ExecutionID, after uint64, o enact.ReadOptions, enter func(context.Context) (context.Context, func(), error)) *reading {
+	return &reading{s: s, enter: enter, id: id, after: after, o: o}
+}
+
+// close ends what goes on in the background.
+func (rd *reading) close() {
+	if rd.fetched != nil {
+		rd.cancel()
+		<-rd.fetched
+		rd.fetched = nil
+	}
 }
 
 // next returns the next events in the order asked for, at least one; nil at the end.
 func (rd *reading) next(ctx context.Context) ([]enact.StoredEvent, error) {
 	if !rd.opened {
-		if err := rd.open(ctx); err != nil {
+		if err := rd.within(ctx, rd.open); err != nil {
 			return nil, err
 		}
 		rd.opened = true
+	}
+	if rd.fault != nil {
+		return nil, rd.fault
 	}
 	if rd.lo > rd.hi {
 		return nil, rd.torn
 	}
 	if rd.o.Backwards {
-		return rd.nextBackwards(ctx)
+		var page []enact.StoredEvent
+		err := rd.within(ctx, func(ctx context.Context) (err error) {
+			page, err = rd.nextBackwards(ctx)
+			return err
+		})
+		return page, err
 	}
 	for {
-		records, err := rd.s.bulk(ctx, rd.key, rd.prev, rd.last)
+		records, err := rd.take(ctx)
 		if err != nil {
 			return nil, err
 		}
-		rd.prev = records[len(records)-1].Tail()
 		page, err := rd.s.decode(records, rd.lo, rd.hi)
-		if err != nil {
-			return nil, err
-		}
 		if n := len(page); n > 0 {
 			rd.lo = page[n-1].Sequence + 1
+			rd.fault = err
 			return page, nil
 		}
+		if err != nil {
+			return nil, err
+		}
 	}
+}
+
+// within runs one wait for the server.
+func (rd *reading) within(ctx context.Context, f func(context.Context) error) error {
+	ctx, end, err := rd.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return f(ctx)
+}
+
+// take returns the next records, and has the ones behind them fetched if they are
+// going to be asked for.
+func (rd *reading) take(ctx context.Context) ([]*record.Record, error) {
+	var f fetched
+	if rd.fetched != nil {
+		f = <-rd.fetched
+		rd.cancel()
+		rd.fetched = nil
+	} else {
+		f = rd.fetch(ctx)
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	if rd.walk.left() > 0 && f.records[len(f.records)-1].Last() < rd.hi {
+		ctx, cancel := context.WithCancel(ctx)
+		answer := make(chan fetched, 1)
+		rd.fetched, rd.cancel = answer, cancel
+		go func() { answer <- rd.fetch(ctx) }()
+	}
+	return f.records, nil
+}
+
+func (rd *reading) fetch(ctx context.Context) (f fetched) {
+	f.err = rd.within(ctx, func(ctx context.Context) (err error) {
+		f.records, err = rd.walk.next(ctx)
+		return err
+	})
+	return f
 }
 
 // open fixes the watermark and with it the range of the read.
 func (rd *reading) open(ctx context.Context) error {
 	var err error
 	rd.lo = 1
-	if rd.key, rd.last, err = rd.s.watermark(ctx, rd.id, rd.o); err != nil || rd.last == nil {
+	first := rd.firstMeanwhile(ctx)
+	rd.key, rd.last, err = rd.s.watermark(ctx, rd.id, rd.o)
+	start := <-first
+	if err != nil || rd.last == nil {
 		return err
 	}
 	if rd.after >= rd.last.Last() {
@@ -87,11 +159,44 @@ func (rd *reading) open(ctx context.Context) error {
 			rd.hi, rd.torn = rd.lo+limit-1, nil
 		}
 	}
-	if rd.o.Backwards || rd.lo == 1 || rd.lo > rd.hi {
+	if rd.o.Backwards || rd.lo > rd.hi {
 		return nil
 	}
-	rd.prev, err = rd.s.before(ctx, rd.key, rd.last, rd.lo)
-	return err
+	prev, err := rd.s.before(ctx, rd.key, rd.last, rd.lo)
+	if err != nil {
+		if ctx.Err() != nil || transient(err) {
+			return err
+		}
+		// A record on the way to the start is not what it should be. The events before it
+		// are still to be had: from the beginning, since no record after a power of two
+		// names one before it.
+		prev = record.Tail{}
+	}
+	rd.walk = rd.s.newWalk(rd.key, prev, rd.last)
+	rd.walk.first = start
+	return nil
+}
+
+// firstMeanwhile reads the execution's first record while the leader is asked for its
+// last, where the read is going to need both. It sends nil where it does not, or where
+// the replica that was asked has nothing: the walk asks again.
+func (rd *reading) firstMeanwhile(ctx context.Context) <-chan *record.Record {
+	answer := make(chan *record.Record, 1)
+	if rd.after > 0 || rd.o.Backwards || rd.o.TenantID == nil {
+		answer <- nil
+		return answer
+	}
+	key := execution{*rd.o.TenantID, rd.id}
+	go func() {
+		m, err := rd.s.reads.directGet(ctx, rd.s.cfg.stream, getRequest{Seq: 1, NextFor: rd.s.subject(key)})
+		if err != nil {
+			answer <- nil
+			return
+		}
+		r, _ := rd.s.parse(m, key) // nil if it is no record, of which the walk takes care
+		answer <- r
+	}()
+	return answer
 }
 
 // stopBeforeTear ends the read before a torn batch at the end of the history.
@@ -106,6 +211,9 @@ func (rd *reading) stopBeforeTear(ctx context.Context) error {
 	first, err := rd.s.recordAt(ctx, rd.key, rd.last.Position-uint64(rd.last.Commit.Index-1))
 	if err != nil {
 		return err
+	}
+	if first.Commit.ID != rd.last.Commit.ID || first.Commit.Index != 1 {
+		return first.Corrupt("record %s stands where commit %s begins", first.Commit, rd.last.Commit.ID)
 	}
 	rd.hi = first.Sequence - 1
 	return nil
@@ -123,12 +231,11 @@ func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, erro
 		return nil, err
 	}
 	var page []enact.StoredEvent
-	for uint64(len(page)) < rd.hi-from+1 {
-		records, err := rd.s.bulk(ctx, rd.key, prev, rd.last)
+	for w := rd.s.newWalk(rd.key, prev, rd.last); uint64(len(page)) < rd.hi-from+1; {
+		records, err := w.next(ctx)
 		if err != nil {
 			return nil, err
 		}
-		prev = records[len(records)-1].Tail()
 		events, err := rd.s.decode(records, from, rd.hi)
 		if err != nil {
 			return nil, err
@@ -140,7 +247,8 @@ func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, erro
 	return page, nil
 }
 
-// decode returns the events of records within [lo, hi].
+// decode returns the events of records within [lo, hi], with an error those before the
+// record that has no readable events.
 func (s *Store) decode(records []*record.Record, lo, hi uint64) ([]enact.StoredEvent, error) {
 	var page []enact.StoredEvent
 	for _, r := range records {
@@ -149,7 +257,7 @@ func (s *Store) decode(records []*record.Record, lo, hi uint64) ([]enact.StoredE
 		}
 		events, err := r.Events(s.cfg.codecs)
 		if err != nil {
-			return nil, err
+			return page, err
 		}
 		for _, ev := range events {
 			if lo <= ev.Sequence && ev.Sequence <= hi {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,6 +60,10 @@ func nextBack(t Tail) []Ref {
 	}
 	return refs
 }
+
+// LinksTo reports whether the record's back list is the one that follows t. The chain
+// does not cover it, since positions belong to a stream.
+func (r *Record) LinksTo(t Tail) bool { return slices.Equal(r.Link.Back, nextBack(t)) }
 
 // appendLink writes the header's text. place is the record's place in its staged
 // batch: what its number puts into the same batch is named by distance, for its

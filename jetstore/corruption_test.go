@@ -1,0 +1,421 @@
+package jetstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
+	"github.com/enactlog/enact/internal/record"
+	"github.com/enactlog/enact/jetstore"
+)
+
+const (
+	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
+	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject" // where the server looks instead
+)
+
+// copied is the content of a log's stream: its messages in order, without a gap.
+type copied struct {
+	t        *testing.T
+	l        *watchedLog
+	run      jetstore.Execution
+	config   jetstream.StreamConfig
+	first    uint64      // position of messages[0]
+	messages []*nats.Msg // as they were published
+	records  []int       // indices of the execution's records; record n is at n-1
+}
+
+// copyLog builds an execution of one event a record and copies the log.
+func copyLog(t *testing.T, s shape) *copied {
+	l := newWatchedLog(t)
+	c := &copied{t: t, l: l, run: l.build(t, t.Context(), s)}
+	stream, err := newJetStream(t, l.raw).Stream(t.Context(), "ENACT")
+	require.NoError(t, err)
+	info := stream.CachedInfo()
+	c.config, c.first = info.Config, info.State.FirstSeq
+	events, err := c.run.LoadEvents(t.Context())
+	require.NoError(t, err)
+	for p := c.first; p <= info.State.LastSeq; p++ {
+		if len(c.records) == len(events) || events[len(c.records)].Position > p {
+			c.messages = append(c.messages, &nats.Msg{Subject: "enact.filler.x"})
+			continue
+		}
+		m, err := stream.GetMsg(t.Context(), p)
+		require.NoError(t, err)
+		h := nats.Header{}
+		for k, v := range m.Header {
+			if !strings.HasPrefix(k, "Nats-") || k == headerExpected {
+				h[k] = v
+			}
+		}
+		c.records = append(c.records, len(c.messages))
+		c.messages = append(c.messages, &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data})
+	}
+	require.Len(t, c.records, s.events())
+	return c
+}
+
+// altered is a copy of the log that somebody has changed.
+type altered struct {
+	*copied
+	messages []*nats.Msg
+}
+
+func (c *copied) alter() *altered { return &altered{c, slices.Clone(c.messages)} }
+
+// position returns where record n stands.
+func (c *copied) position(n int) uint64 { return c.first + uint64(c.records[n-1]) }
+
+// at returns a copy of record n's message, which stands in its place from now on.
+func (a *altered) at(n int) *nats.Msg {
+	m := &a.messages[a.records[n-1]]
+	h := nats.Header{}
+	for k, v := range (*m).Header {
+		h[k] = slices.Clone(v)
+	}
+	*m = &nats.Msg{Subject: (*m).Subject, Header: h, Data: bytes.Clone((*m).Data)}
+	return *m
+}
+
+// remove puts a message of another subject in record n's place.
+func (a *altered) remove(n int) {
+	position := a.position(n)
+	subject := fmt.Sprintf("enact.filler.removed-%d", position)
+	a.messages[a.records[n-1]] = &nats.Msg{Subject: subject}
+	if n == len(a.records) {
+		return
+	}
+	// A next record that is the first of its append is checked by the server, which is
+	// pointed at the message that has taken the place.
+	if next := a.at(n + 1); next.Header.Get(headerExpected) == strconv.FormatUint(position, 10) {
+		next.Header.Set(headerExpectedSubject, subject)
+	}
+}
+
+func (a *altered) parse(n int) *record.Record {
+	m := a.messages[a.records[n-1]]
+	r, err := record.Parse(a.l.store.Subjects(), m.Subject, a.position(n), m.Header, m.Data)
+	require.NoError(a.t, err)
+	return r
+}
+
+// open makes the log's stream again, of the altered messages, each at the position of
+// its original, and opens it.
+func (a *altered) open(t *testing.T) jetstore.Execution {
+	js := newJetStream(t, a.l.raw)
+	require.NoError(t, js.DeleteStream(t.Context(), "ENACT"))
+	config := a.config
+	config.FirstSeq = a.first
+	_, err := js.CreateStream(t.Context(), config)
+	require.NoError(t, err)
+	for i, m := range a.messages {
+		if _, checked := m.Header[headerExpected]; !checked && i < len(a.messages)-1 {
+			require.NoError(t, a.l.raw.PublishMsg(m))
+			continue
+		}
+		ack, err := a.l.raw.RequestMsg(m, 10*time.Second)
+		require.NoError(t, err)
+		require.Contains(t, string(ack.Data), fmt.Sprintf(`"seq":%d`, a.first+uint64(i)), "%s", ack.Data)
+	}
+	store, err := jetstore.Open(t.Context(), a.l.nc, jetstore.WithMemoryStorage())
+	require.NoError(t, err)
+	t.Cleanup(func() { shutDown(t, store) })
+	return store.Execution(a.run.Tenant(), a.run.ID())
+}
+
+// fault is one way to spoil record k of a history.
+type fault struct {
+	name  string
+	spoil func(a *altered, k int)
+	shown int  // how many records later the fault shows when the history is read in order
+	lost  bool // record k is not there
+	other bool // not a CorruptError but an UnsupportedVersionError
+}
+
+// faults need a record in the middle of a staged batch.
+func faults() []fault {
+	return []fault{
+		{name: "flipped byte", spoil: func(a *altered, k int) {
+			m := a.at(k)
+			m.Data[len(m.Data)/2] ^= 1
+		}},
+		{name: "removed", spoil: (*altered).remove, shown: 1, lost: true},
+		{name: "swapped payloads", spoil: func(a *altered, k int) {
+			m, n := a.at(k), a.at(k+1)
+			m.Data, n.Data = n.Data, m.Data
+		}},
+		{name: "swapped", spoil: func(a *altered, k int) {
+			i, j := a.records[k-1], a.records[k]
+			a.messages[i], a.messages[j] = a.messages[j], a.messages[i]
+		}},
+		{name: "another chain", spoil: func(a *altered, k int) {
+			m := a.at(k)
+			link, _, _ := strings.Cut(m.Header.Get(record.HeaderLink), "chain=")
+			m.Header[record.HeaderLink] = []string{link + "chain=" + enact.Chain{1}.String()}
+		}},
+		{name: "forged with its chain", spoil: func(a *altered, k int) {
+			r, prev := a.parse(k), a.parse(k-1).Tail()
+			r.Payload = bytes.Replace(r.Payload, []byte("note"), []byte("nope"), 1)
+			_, err := r.After(prev)
+			require.NoError(a.t, err)
+			m := a.at(k)
+			link, _, _ := strings.Cut(m.Header.Get(record.HeaderLink), "chain=")
+			m.Data, m.Header[record.HeaderLink] = r.Payload, []string{link + "chain=" + r.Link.Chain.String()}
+		}, shown: 1},
+		{name: "repeated", spoil: func(a *altered, k int) {
+			a.messages[a.records[k-1]] = a.messages[a.records[k-2]]
+		}},
+		{name: "foreign", spoil: func(a *altered, k int) {
+			a.messages[a.records[k-1]] = &nats.Msg{Subject: a.at(k).Subject, Data: []byte("hello")}
+		}},
+		{name: "unsupported version", spoil: func(a *altered, k int) {
+			a.at(k).Header[record.HeaderVersion] = []string{"2"}
+		}, other: true},
+	}
+}
+
+// check holds a read's events and error against what the fault allows: the events are
+// the right ones from the start of the read on, and the error says where the fault is.
+func (f fault) check(t *testing.T, a *altered, k int, what string, want, got []uint64, err error, positions ...uint64) {
+	t.Helper()
+	require.LessOrEqual(t, len(got), len(want), what)
+	require.True(t, slices.Equal(want[:len(got)], got), "%s: %v", what, got)
+	if f.other {
+		version, ok := errors.AsType[*enact.UnsupportedVersionError](err)
+		require.True(t, ok, "%s: %v", what, err)
+		require.Equal(t, enact.UnsupportedVersionError{Position: a.position(k), Version: "2"}, *version, what)
+		return
+	}
+	corrupt, ok := errors.AsType[*enact.CorruptError](err)
+	require.True(t, ok, "%s: %v", what, err)
+	require.Contains(t, positions, corrupt.Position, "%s: %v", what, err)
+	require.Equal(t, a.run.ID(), corrupt.ExecutionID, what)
+	require.Equal(t, a.run.Tenant(), corrupt.TenantID, what)
+}
+
+// collect iterates until the error.
+func collect(t *testing.T, run jetstore.Execution, after int, opts ...enact.ReadOption) (got []uint64, failed error) {
+	t.Helper()
+	for ev, err := range run.Events(t.Context(), uint64(after), opts...) {
+		require.NoError(t, failed, "an error is the last that is yielded")
+		if failed = err; err != nil {
+			require.Zero(t, ev)
+			continue
+		}
+		one, err := numbered([]enact.StoredEvent{ev})
+		require.NoError(t, err)
+		got = append(got, one...)
+	}
+	return got, failed
+}
+
+// A fault in the middle of a history is never passed over, however the history is read:
+// reads say where it is, and give the events before it.
+func TestFaultsInAHistory(t *testing.T) {
+	for _, h := range []struct {
+		name  string
+		shape shape
+		at    []int // records to spoil; they, and their neighbours, are within staged batches
+	}{
+		{"dense", shape{{times: 2, events: 650, single: true}}, []int{3, 513, 1024, 1200}},
+		{"sparse", shape{{times: 30, events: 5, single: true, filler: 5 * apart}}, []int{3, 64, 128, 148}},
+	} {
+		c := copyLog(t, h.shape)
+		n := len(c.records)
+		for _, f := range faults() {
+			for _, k := range h.at {
+				t.Run(fmt.Sprintf("%s/%s/%d", h.name, f.name, k), func(t *testing.T) {
+					a := c.alter()
+					f.spoil(a, k)
+					run := a.open(t)
+					shown := k + f.shown
+					at := c.position(shown)
+					good := shown - 1
+					if f.lost {
+						good = k - 1
+					}
+
+					events, err := run.LoadEvents(t.Context())
+					require.Empty(t, events)
+					f.check(t, a, k, "load", nil, nil, err, at)
+					if f.lost {
+						require.ErrorContains(t, err, "hole", "what is missing is called so")
+					}
+					for _, after := range []int{0, 1, k - 2} {
+						want := expected(n, after, 0, false)
+						got, err := collect(t, run, after)
+						f.check(t, a, k, fmt.Sprint("after ", after), want, got, err, at)
+						require.Len(t, got, good-after, "all events before the fault, after %d", after)
+					}
+					// The limit ends a read before it comes to the fault.
+					got, err := collect(t, run, 0, enact.Limit(k-1))
+					require.NoError(t, err)
+					require.Equal(t, expected(n, 0, k-1, false), got)
+
+					got, err = collect(t, run, 0, enact.Backwards())
+					f.check(t, a, k, "backwards", expected(n, 0, 0, true), got, err, at, c.position(k), c.position(k+1))
+
+					// Behind the fault all is well.
+					for _, opts := range [][]enact.ReadOption{nil, {enact.Backwards()}} {
+						got, err = collect(t, run, k+3, opts...)
+						require.NoError(t, err)
+						require.Equal(t, expected(n, k+3, 0, opts != nil), got)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A back list that leads astray is noticed though no chain covers it, and does not keep
+// the events before it from being read.
+func TestFaultInABackList(t *testing.T) {
+	c := copyLog(t, shape{{times: 2, events: 650, single: true}, {times: 1, events: 1}})
+	n := len(c.records)
+	for k, far := range map[int]int{
+		705: 512,  // nothing goes by it
+		n:   1024, // the watermark: where the read begins to look for its way
+	} {
+		a := c.alter()
+		m := a.at(k)
+		link := m.Header.Get(record.HeaderLink)
+		astray := strings.Replace(link, fmt.Sprintf("%d@%d ", far, c.position(far)), fmt.Sprintf("%d@%d ", far, c.position(far)-1), 1)
+		require.NotEqual(t, link, astray)
+		m.Header.Set(record.HeaderLink, astray)
+		run := a.open(t)
+		for _, after := range []int{0, 100, 600} {
+			want := expected(n, after, 0, false)
+			got, err := collect(t, run, after)
+			fault{}.check(t, a, k, fmt.Sprint("after ", after), want, got, err, c.position(k))
+			require.Len(t, got, k-1-after)
+		}
+	}
+}
+
+// A torn batch at the end stops reads behind the last whole append.
+func TestTornBatch(t *testing.T) {
+	for _, s := range []shape{
+		{{times: 1, events: 700, single: true}, {times: 1, events: 20, single: true}},
+		{{times: 40, events: 2, single: true, filler: 3 * apart}, {times: 1, events: 20, single: true}},
+		{{times: 1, events: 20, single: true}},
+	} {
+		t.Run(s.String(), func(t *testing.T) {
+			c := copyLog(t, s)
+			n := len(c.records)
+			whole := n - 20
+			a := c.alter()
+			a.messages = a.messages[:c.records[n-3]] // record n-3 is the last that is left
+			run := a.open(t)
+			f := fault{}
+			at := c.position(n - 3)
+
+			_, err := run.LoadEvents(t.Context())
+			f.check(t, a, 0, "load", nil, nil, err, at)
+			_, err = run.Head(t.Context())
+			f.check(t, a, 0, "head", nil, nil, err, at)
+			_, err = run.Append(t.Context(), note(0))
+			f.check(t, a, 0, "append", nil, nil, err, at)
+			for _, after := range []int{0, whole / 2, whole, whole + 3, n} {
+				got, err := collect(t, run, after)
+				f.check(t, a, 0, fmt.Sprint("after ", after), expected(whole, after, 0, false), got, err, at)
+				require.Len(t, got, max(0, whole-after))
+			}
+			got, err := collect(t, run, 0, enact.Backwards())
+			f.check(t, a, 0, "backwards", nil, got, err, at)
+			if whole == 0 {
+				return
+			}
+			for _, limit := range []int{1, whole - 1, whole} {
+				got, err := collect(t, run, 0, enact.Limit(limit))
+				require.NoError(t, err, "a read of %d ends before the batch", limit)
+				require.Equal(t, expected(whole, 0, limit, false), got)
+			}
+			got, err = collect(t, run, 0, enact.Limit(whole+1))
+			f.check(t, a, 0, "one too many", expected(whole, 0, 0, false), got, err, at)
+			require.Len(t, got, whole)
+		})
+	}
+}
+
+// otherCodec is JSON under a name that the usual store does not know.
+type otherCodec struct{ codec.JSON }
+
+func (otherCodec) Name() string { return "other" }
+
+func (c otherCodec) Encode(dst []byte, place codec.Place, events []enact.Event) ([]byte, string, error) {
+	payload, _, err := c.JSON.Encode(dst, place, events)
+	return payload, c.Name(), err
+}
+
+// A record whose codec the store was not given ends a read behind the events before it,
+// though it came in one page with them.
+func TestUnknownCodecInAHistory(t *testing.T) {
+	l := newWatchedLog(t)
+	run := l.build(t, t.Context(), shape{{times: 1, events: 600, single: true}})
+	other, err := jetstore.Open(t.Context(), l.nc, jetstore.WithMemoryStorage(), jetstore.WithCodec(otherCodec{}))
+	require.NoError(t, err)
+	defer shutDown(t, other)
+	receipt, err := other.Execution(run.Tenant(), run.ID()).Append(t.Context(), note(601))
+	require.NoError(t, err)
+	_, err = run.AppendBatch(t.Context(), []enact.Event{note(602), note(603)}, enact.WithOneEventPerRecord())
+	require.NoError(t, err)
+
+	for _, after := range []int{0, 300, 598, 600} {
+		got, err := collect(t, run, after)
+		unknown, ok := errors.AsType[*enact.UnknownCodecError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, enact.UnknownCodecError{Position: receipt.Position, Sequence: 601, Codec: "other"}, *unknown)
+		require.True(t, slices.Equal(expected(600, after, 0, false), got), "%v", got)
+	}
+	got, err := collect(t, run, 601)
+	require.NoError(t, err)
+	require.Equal(t, []uint64{602, 603}, got)
+	got, err = collect(t, other.Execution(run.Tenant(), run.ID()), 0)
+	require.NoError(t, err)
+	require.Len(t, got, 603)
+}
+
+// A missing or rewritten end breaks no rule: the head that was kept elsewhere shows it.
+func TestHeadShowsAMissingEnd(t *testing.T) {
+	c := copyLog(t, shape{{times: 30, events: 1, filler: 3}})
+	n := len(c.records)
+	kept, err := c.run.Head(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, enact.Head{
+		TenantID: c.run.Tenant(), ExecutionID: c.run.ID(), Sequence: uint64(n), Position: c.position(n), Chain: kept.Chain,
+	}, kept)
+
+	a := c.alter()
+	a.remove(n)
+	run := a.open(t)
+	got, err := collect(t, run, 0)
+	require.NoError(t, err)
+	require.Equal(t, expected(n-1, 0, 0, false), got)
+	head, err := run.Head(t.Context())
+	require.NoError(t, err)
+	require.NotEqual(t, kept, head)
+	require.Equal(t, kept.Sequence-1, head.Sequence)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = run.LoadEvents(ctx, enact.AtLeast(kept.Sequence))
+	require.ErrorIs(t, err, enact.ErrStale)
+
+	a = c.alter()
+	faults()[5].spoil(a, n)
+	head, err = a.open(t).Head(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, kept.Sequence, head.Sequence)
+	require.NotEqual(t, kept.Chain, head.Chain, "rewritten")
+}

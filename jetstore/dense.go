@@ -1,0 +1,27 @@
+package jetstore
+
+import (
+	"context"
+
+	"github.com/enactlog/enact/internal/record"
+)
+
+// dense reads the next n records with one direct-get batch from one replica. It
+// returns those that fit, and an error if something that does not fit came after them.
+func (w *walk) dense(ctx context.Context, n int) ([]*record.Record, error) {
+	records := make([]*record.Record, 0, n)
+	prev := w.prev
+	req := getRequest{Seq: prev.Position + 1, NextFor: w.s.subject(w.key), Batch: n, MaxBytes: denseBytes}
+	err := w.s.reads.directBatch(ctx, w.s.cfg.stream, req, func(m *message) error {
+		r, err := w.s.parse(m, w.key)
+		if err == nil {
+			err = follows(r, prev)
+		}
+		if err != nil {
+			return err
+		}
+		records, prev = append(records, r), r.Tail()
+		return nil
+	})
+	return records, err
+}

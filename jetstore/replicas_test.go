@@ -1,0 +1,129 @@
+package jetstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/jetstore"
+	"github.com/enactlog/enact/jetstore/embedded"
+	"github.com/enactlog/enact/storetest"
+)
+
+// startCluster starts three servers and makes the log there, on all three, in memory.
+func startCluster(t *testing.T) *embedded.Cluster {
+	t.Helper()
+	c, err := embedded.StartCluster(t.Context(), t.TempDir(), 3)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Shutdown(context.Background())) })
+	nc, err := nats.Connect(c.ClientURL())
+	require.NoError(t, err)
+	defer nc.Close()
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithMemoryStorage()))
+	stream, err := newJetStream(t, nc).Stream(t.Context(), "ENACT")
+	require.NoError(t, err)
+	require.Equal(t, 3, stream.CachedInfo().Config.Replicas)
+	return c
+}
+
+// connectTo opens the log over one server of a cluster.
+func connectTo(t *testing.T, srv *embedded.Server) *jetstore.Store {
+	t.Helper()
+	s, err := jetstore.Connect(t.Context(), srv.ClientURL(), jetstore.WithMemoryStorage())
+	require.NoError(t, err)
+	t.Cleanup(func() { shutDown(t, s) })
+	return s
+}
+
+// The contract holds on replicas, whichever server a store is connected to.
+func TestContractOnReplicas(t *testing.T) {
+	c := startCluster(t)
+	var opened atomic.Int64
+	storetest.Run(t, func(t *testing.T) enact.EventStore {
+		return connectTo(t, c.Servers()[opened.Add(1)%3])
+	})
+}
+
+// staleness is what the rounds have seen.
+type staleness struct{ rounds, stale, staleAllowed atomic.Int64 }
+
+// A read that begins after an append was acknowledged sees it, in a process that knows
+// nothing of the append, over any server. Replicas do lag meanwhile: reads that allow it
+// miss appends, though they show no hole.
+func TestReadAfterAcknowledge(t *testing.T) {
+	const (
+		rounds  = 10_000
+		writers = 6
+		length  = 25 // events of an execution
+	)
+	c := startCluster(t)
+	var writeTo, readFrom []*jetstore.Store
+	for _, srv := range c.Servers() {
+		writeTo, readFrom = append(writeTo, connectTo(t, srv)), append(readFrom, connectTo(t, srv))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var seen staleness
+	errs := make([]error, writers)
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for i := 0; errs[w] == nil && seen.rounds.Load() < rounds; i++ {
+				id := enact.NewExecutionID()
+				// Every writer meets every pair of servers.
+				errs[w] = seen.execution(ctx, writeTo[(w+i)%3].Execution("acme", id), readFrom[(w+i/3)%3].Execution("acme", id), length)
+			}
+		})
+	}
+	all.Wait()
+	require.NoError(t, errors.Join(errs...))
+	t.Logf("%d rounds: %d stale, %d where stale answers are allowed", seen.rounds.Load(), seen.stale.Load(), seen.staleAllowed.Load())
+	require.Zero(t, seen.stale.Load())
+	require.NotZero(t, seen.staleAllowed.Load(), "no replica lagged: the rounds show nothing")
+}
+
+// execution appends one event after the other and reads it right after each
+// acknowledgement, in the usual way and with stale answers allowed, side by side.
+func (s *staleness) execution(ctx context.Context, written, read jetstore.Execution, length int) error {
+	for n := 1; n <= length; n++ {
+		if _, err := written.Append(ctx, note(n)); err != nil {
+			return err
+		}
+		s.rounds.Add(1)
+		var fresh, lax []enact.StoredEvent
+		var freshErr, laxErr error
+		var both sync.WaitGroup
+		both.Go(func() { fresh, freshErr = read.LoadEvents(ctx) })
+		both.Go(func() { lax, laxErr = read.LoadEvents(ctx, enact.AllowStale()) })
+		both.Wait()
+		if err := errors.Join(freshErr, laxErr); err != nil {
+			return err
+		}
+		if len(fresh) < n {
+			s.stale.Add(1)
+		}
+		if len(lax) < n {
+			s.staleAllowed.Add(1)
+		}
+		for _, events := range [][]enact.StoredEvent{fresh, lax} {
+			got, err := numbered(events)
+			if err != nil {
+				return err
+			}
+			for i, sequence := range got {
+				if sequence != uint64(i+1) {
+					return fmt.Errorf("event %d stands where event %d should", sequence, i+1)
+				}
+			}
+		}
+	}
+	return nil
+}

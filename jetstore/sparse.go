@@ -1,0 +1,87 @@
+package jetstore
+
+import (
+	"context"
+
+	"github.com/enactlog/enact/internal/record"
+)
+
+// sparseReaders is how many point reads of one page go on at a time. More are slower:
+// each may need another block of the stream, and the server loads one after another.
+const sparseReaders = 2
+
+// sparseStep returns how many records the next sparse page has at most. Their sizes show
+// only once they are read: the watermark's, and those of the page before, are what there
+// is to go by.
+func (w *walk) sparseStep() uint64 {
+	return min(sparseRecords, max(1, uint64(sparseBytes/max(1, w.large, len(w.last.Payload)))))
+}
+
+// sparse reads the records up to end one by one. Each names earlier ones in its back
+// list, so that after the first there is always more than one to be read.
+func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		r   *record.Record
+		err error
+	}
+	answers := make(chan answer, sparseReaders)
+	records := make([]*record.Record, end.number-w.prev.Number)
+	known := make([]bool, len(records))
+	todo := []mark{end}
+	known[len(records)-1] = true
+	var failed error
+	for reading := 0; reading > 0 || len(todo) > 0 && failed == nil; {
+		for reading < sparseReaders && len(todo) > 0 && failed == nil {
+			m := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			reading++
+			go func() {
+				r, err := w.at(ctx, m)
+				answers <- answer{r, err}
+			}()
+		}
+		a := <-answers
+		reading--
+		if a.err != nil {
+			if failed == nil {
+				failed = a.err
+				cancel()
+			}
+			continue
+		}
+		records[a.r.Link.Number-w.prev.Number-1] = a.r
+		i := 0
+		for number := range record.Numbers(a.r.Link.Number) {
+			if number <= w.prev.Number {
+				break
+			}
+			if at := number - w.prev.Number - 1; !known[at] {
+				known[at] = true
+				todo = append(todo, mark{number, a.r.Link.Back[i].Position})
+			}
+			i++
+		}
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	w.large = 0
+	for _, r := range records {
+		w.large = max(w.large, len(r.Payload))
+	}
+	return continued(records, w.prev)
+}
+
+// continued returns those records, from the first, that continue prev, and what is
+// wrong with the one behind them.
+func continued(records []*record.Record, prev record.Tail) ([]*record.Record, error) {
+	for i, r := range records {
+		if err := follows(r, prev); err != nil {
+			return records[:i], err
+		}
+		prev = r.Tail()
+	}
+	return records, nil
+}

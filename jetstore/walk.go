@@ -1,0 +1,273 @@
+package jetstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/enactlog/enact/internal/record"
+)
+
+// Bounds of one page of a walk.
+const (
+	denseRecords  = 512     // of a direct-get batch: enough to make its round trip cheap
+	denseBytes    = 1 << 20 // of a direct-get batch
+	sparseRecords = 64      // of a page that is read one by one: enough to keep its readers busy
+	sparseBytes   = 8 << 20 // of such a page, as the records of the one before let expect
+
+	// denseGap is the most messages of the stream, on average, between two records
+	// that a direct-get batch may pass over. The server looks through them while it
+	// holds up every append: about 50 a microsecond when its blocks are in memory, and
+	// milliseconds for each block that is not. A record read by its position costs 60 µs
+	// and one block, whatever lies between.
+	denseGap = 256
+
+	// staleTries is how often replicas that lag are asked again before the leader is.
+	staleTries = 3
+)
+
+// walk goes through an execution's records from some point to the watermark, forwards,
+// a page at a time. It chooses for each page how to read it, from what it knows of the
+// positions of its two ends:
+//
+//   - dense, few other messages between the records: one direct-get batch;
+//   - sparse: each record by its position, found by the back pointers of later ones.
+//
+// Pages are cut so that no request makes the server look through more than denseGap
+// messages a record: on a long history the back pointers give marks ahead, about one
+// point read for a page. So the cost of a read is the execution's, not the log's, and
+// no read holds up the writers. An ordered consumer, the usual way to read long
+// histories, has neither property, costs the server a consumer, and is not faster
+// (docs/architecture.md has the figures).
+//
+// Each record is checked to continue the one before it. What a replica says that does
+// not fit, or does not say, is asked of the leader, whose word is final: only there is
+// a hole a hole.
+type walk struct {
+	s     *Store
+	key   execution
+	prev  record.Tail    // the last record taken; zero: none
+	last  *record.Record // the watermark
+	marks []mark         // records ahead with known positions, the nearest last
+	first *record.Record // the execution's first record, if it was read already; else nil
+	blind bool           // a mark was not what it should be: the history has a fault ahead
+	large int            // bytes of the largest record of the last sparse page
+}
+
+// mark is a record whose position is known.
+type mark struct{ number, position uint64 }
+
+func (s *Store) newWalk(key execution, prev record.Tail, last *record.Record) *walk {
+	return &walk{s: s, key: key, prev: prev, last: last}
+}
+
+// left returns the number of records not yet taken.
+func (w *walk) left() uint64 { return w.last.Link.Number - w.prev.Number }
+
+// next returns the next records, at least one. There must be one left.
+func (w *walk) next(ctx context.Context) ([]*record.Record, error) {
+	records, err := w.page(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.prev = records[len(records)-1].Tail()
+	return records, nil
+}
+
+func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
+	if w.left() == 1 {
+		return []*record.Record{w.last}, follows(w.last, w.prev)
+	}
+	if w.prev.Number == 0 {
+		if w.first != nil && follows(w.first, w.prev) == nil {
+			return []*record.Record{w.first}, nil
+		}
+		// Where the history begins decides how it is read.
+		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) { return w.dense(ctx, 1) })
+	}
+	if !w.blind {
+		read, err := w.plan(ctx)
+		if err == nil {
+			return w.insist(ctx, read)
+		}
+		if ctx.Err() != nil || transient(err) {
+			return nil, err
+		}
+		w.blind = true
+	}
+	return w.unplanned(ctx)
+}
+
+// plan decides how the next page is read. A long page that is sparse on the whole may
+// begin with a dense part.
+func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Record, error), error) {
+	var end mark
+	for _, n := range []uint64{denseRecords, w.sparseStep()} {
+		var err error
+		if end, err = w.ahead(ctx, n); err != nil {
+			return nil, err
+		}
+		if w.isDense(end) {
+			return func(ctx context.Context) ([]*record.Record, error) {
+				return w.dense(ctx, int(end.number-w.prev.Number))
+			}, nil
+		}
+	}
+	return func(ctx context.Context) ([]*record.Record, error) { return w.sparse(ctx, end) }, nil
+}
+
+// unplanned reads the next page where a record ahead, which would have told how, is not what
+// it should be. The records before the fault are still good, and the first fault in their
+// order is the one to be named: it is looked for without knowing what lies between, by
+// the average that the nearest mark tells.
+func (w *walk) unplanned(ctx context.Context) ([]*record.Record, error) {
+	for len(w.marks) > 1 && w.marks[len(w.marks)-1].number <= w.prev.Number {
+		w.marks = w.marks[:len(w.marks)-1]
+	}
+	if end := w.marks[len(w.marks)-1]; w.isDense(end) {
+		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) {
+			return w.dense(ctx, int(min(end.number-w.prev.Number, denseRecords)))
+		})
+	}
+	r, err := w.s.leaderNext(ctx, w.key, w.prev)
+	if err != nil {
+		return nil, err
+	}
+	return []*record.Record{r}, nil
+}
+
+func (w *walk) isDense(end mark) bool {
+	return end.position-w.prev.Position <= denseGap*(end.number-w.prev.Number)
+}
+
+// ahead returns a mark at most n records ahead, the farthest that is known or a jump away.
+func (w *walk) ahead(ctx context.Context, n uint64) (mark, error) {
+	for len(w.marks) > 0 && w.marks[len(w.marks)-1].number <= w.prev.Number {
+		w.marks = w.marks[:len(w.marks)-1]
+	}
+	if len(w.marks) == 0 {
+		w.marks = append(w.marks, mark{w.last.Link.Number, w.last.Position})
+	}
+	for {
+		top := w.marks[len(w.marks)-1]
+		if top.number-w.prev.Number <= n {
+			return top, nil
+		}
+		r, err := w.at(ctx, top)
+		if err != nil {
+			return mark{}, err
+		}
+		// The farthest jump that stays ahead: it at least halves the way.
+		i := 0
+		nearer := mark{}
+		for number := range record.Numbers(top.number) {
+			if number <= w.prev.Number {
+				break
+			}
+			nearer = mark{number, r.Link.Back[i].Position}
+			i++
+		}
+		w.marks = append(w.marks, nearer)
+	}
+}
+
+// at reads the record of a mark.
+func (w *walk) at(ctx context.Context, m mark) (*record.Record, error) {
+	if m.position == w.last.Position {
+		return w.last, nil
+	}
+	r, err := w.s.recordAt(ctx, w.key, m.position)
+	if err == nil && r.Link.Number != m.number {
+		err = r.Corrupt("link: record %d stands where a later record's link has record %d", r.Link.Number, m.number)
+	}
+	return r, err
+}
+
+// insist reads a page, again while replicas lag, and in the end its first record from
+// the leader.
+func (w *walk) insist(ctx context.Context, read func(context.Context) ([]*record.Record, error)) ([]*record.Record, error) {
+	for try := 0; ; try++ {
+		records, err := read(ctx)
+		if len(records) > 0 {
+			return records, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ended(ctx.Err(), err)
+		}
+		if err != nil && !transient(err) || try >= staleTries {
+			r, err := w.s.leaderNext(ctx, w.key, w.prev)
+			if err != nil {
+				return nil, err
+			}
+			return []*record.Record{r}, nil
+		}
+		if waitErr := backoff(ctx, try); waitErr != nil {
+			return nil, ended(waitErr, err)
+		}
+	}
+}
+
+// leaderNext reads the record after prev from the leader, which has it: a later one
+// has been seen.
+func (s *Store) leaderNext(ctx context.Context, key execution, prev record.Tail) (*record.Record, error) {
+	m, err := retry(ctx, func() (*message, error) {
+		m, err := s.asks.leaderGet(ctx, s.cfg.stream, getRequest{Seq: prev.Position + 1, NextFor: s.subject(key)})
+		if errors.Is(err, errNotFound) {
+			err = fmt.Errorf("enact: the leader has no record of subject %q after position %d, though a later one was seen", s.subject(key), prev.Position)
+		}
+		return m, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.parse(m, key)
+	if err != nil {
+		return nil, err
+	}
+	return r, follows(r, prev)
+}
+
+// follows checks that r continues a history that ends in prev. A CorruptError names
+// the first thing that does not fit.
+func follows(r *record.Record, prev record.Tail) error {
+	switch {
+	case r.Sequence > prev.Sequence+1:
+		return r.Corrupt("hole: events %d to %d are missing", prev.Sequence+1, r.Sequence-1)
+	case r.Sequence <= prev.Sequence:
+		return r.Corrupt("repeat: event %d follows event %d", r.Sequence, prev.Sequence)
+	case r.Link.Number != prev.Number+1:
+		return r.Corrupt("record %d follows record %d", r.Link.Number, prev.Number)
+	case r.Previous() != prev.Position:
+		return r.Corrupt("the previous record is at position %d, the record says %d", prev.Position, r.Previous())
+	case prev.Number > 0 && r.Link.Origin != prev.Origin:
+		return r.Corrupt("the origin changes from %s to %s", prev.Origin, r.Link.Origin)
+	case !r.LinksTo(prev):
+		return r.Corrupt("link: the back list is not the one that follows record %d", prev.Number)
+	case !r.Follows(prev.Chain):
+		return r.Corrupt("broken chain: the record, or the one before it, is not what was appended")
+	}
+	return nil
+}
+
+// recordsFrom yields start and what follows it up to the watermark, each checked
+// against the one before, start by its own link only.
+func (s *Store) recordsFrom(ctx context.Context, key execution, start, last *record.Record) iter.Seq2[*record.Record, error] {
+	return func(yield func(*record.Record, error) bool) {
+		if !yield(start, nil) {
+			return
+		}
+		for w := s.newWalk(key, start.Tail(), last); w.left() > 0; {
+			records, err := w.next(ctx)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, r := range records {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,313 @@
+package jetstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"math/bits"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/jetstore"
+)
+
+// apart is more other messages between two records than a batch may pass over.
+const apart = 300
+
+// compareRead holds one read against what the model says.
+func compareRead(t require.TestingT, ctx context.Context, run jetstore.Execution, n, after, limit int, backwards bool) {
+	opts := []enact.ReadOption{enact.Limit(limit)}
+	if backwards {
+		opts = append(opts, enact.Backwards())
+	}
+	want := expected(n, after, limit, backwards)
+	loaded, err := run.LoadEventsAfter(ctx, uint64(after), opts...)
+	require.NoError(t, err, "after %d, limit %d, backwards %t", after, limit, backwards)
+	got, err := numbered(loaded)
+	require.NoError(t, err)
+	require.Equal(t, want, got, "after %d, limit %d, backwards %t", after, limit, backwards)
+
+	if limit > 2 {
+		return
+	}
+	var yielded []enact.StoredEvent
+	for ev, err := range run.Events(ctx, uint64(after), opts...) {
+		require.NoError(t, err)
+		yielded = append(yielded, ev)
+	}
+	got, err = numbered(yielded)
+	require.NoError(t, err)
+	require.Equal(t, want, got, "events after %d, limit %d, backwards %t", after, limit, backwards)
+}
+
+// upTo returns the candidates that a history of n events has a use for.
+func upTo(n int, candidates ...int) (some []int) {
+	for _, c := range candidates {
+		if c >= 0 && c <= n+2 {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+// However an execution lies in the stream, every read gives its events as they were
+// appended.
+func TestReadsOfEveryShape(t *testing.T) {
+	l := newWatchedLog(t)
+	ctx := t.Context()
+	for _, s := range []shape{
+		{{times: 1, events: 1}},
+		{{times: 2, events: 1}},
+		{{times: 1, events: 5}},
+		{{times: 3, events: 1000, single: true}},
+		{{times: 7, events: 300}},
+		{{times: 1, events: 2500}},
+		{{times: 200, events: 1, filler: 3}, {times: 1, events: 800, single: true}},
+		{{times: 2, events: 1, filler: 5000}},
+		{{times: 70, events: 1, filler: apart}},
+		{{times: 20, events: 3, single: true, filler: 4 * apart}},
+		{{times: 10, events: 40, filler: apart}},
+		{{times: 1, events: 600, single: true}, {times: 30, events: 1, filler: apart}},
+		{{times: 30, events: 1, filler: apart}, {times: 1, events: 600, single: true}},
+		{{times: 1, events: 1, filler: 30_000}, {times: 1, events: 20, single: true}},
+		{{times: 1, events: 700, single: true, filler: 30_000}, {times: 1, events: 1}},
+	} {
+		t.Run(s.String(), func(t *testing.T) {
+			n := s.events()
+			run := l.build(t, ctx, s)
+			for _, after := range upTo(n, 0, 1, n/2, 512, 513, n-2, n-1, n, n+2) {
+				for _, limit := range upTo(n, 0, 2, 513) {
+					compareRead(t, ctx, run, n, after, limit, false)
+					compareRead(t, ctx, run, n, after, limit, true)
+				}
+			}
+			latest, ok, err := l.store.LatestSequence(ctx, run.ID())
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, uint64(n), latest)
+			all, err := l.store.LoadEvents(ctx, run.ID())
+			require.NoError(t, err, "without the tenant")
+			require.Len(t, all, n)
+		})
+	}
+}
+
+// Any shape, any read.
+func TestReadsOfAnyShape(t *testing.T) {
+	l := newWatchedLog(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		s := shape(rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) stretch {
+			return stretch{
+				times:  rapid.IntRange(1, 12).Draw(rt, "times"),
+				events: rapid.SampledFrom([]int{1, 1, 2, 9, 80}).Draw(rt, "events"),
+				single: rapid.Bool().Draw(rt, "single"),
+				filler: rapid.SampledFrom([]int{0, 0, 1, 30, apart, 2 * apart}).Draw(rt, "filler"),
+			}
+		}), 1, 4).Draw(rt, "shape"))
+		n := s.events()
+		run := l.build(rt, t.Context(), s)
+		for range 4 {
+			compareRead(rt, t.Context(), run, n, rapid.IntRange(0, n+1).Draw(rt, "after"),
+				rapid.IntRange(0, n+1).Draw(rt, "limit"), rapid.Bool().Draw(rt, "backwards"))
+		}
+	})
+}
+
+// load reads the whole execution.
+func load(t *testing.T, run jetstore.Execution, n int) {
+	t.Helper()
+	events, err := run.LoadEvents(t.Context())
+	require.NoError(t, err)
+	require.Len(t, events, n)
+}
+
+// A short dense execution costs three requests; one record costs two.
+func TestCostOfADenseLoad(t *testing.T) {
+	l := newWatchedLog(t)
+	for n, want := range map[int]requests{
+		1:   {leader: 1, first: 1},
+		2:   {leader: 1, first: 1},
+		20:  {leader: 1, first: 1, batches: 1},
+		500: {leader: 1, first: 1, batches: 1},
+	} {
+		run := l.build(t, t.Context(), shape{{times: 1, events: n, single: true}})
+		require.Equal(t, want, l.counted(t, func() { load(t, run, n) }), "%d records", n)
+	}
+}
+
+// Records that lie close together are read in batches, those that lie apart one by one:
+// a batch over them would make the server look through all that lies between.
+func TestBothWaysAreTaken(t *testing.T) {
+	l := newWatchedLog(t)
+	dense := l.build(t, t.Context(), shape{{times: 3, events: 1000, single: true}})
+	got := l.counted(t, func() { load(t, dense, 3000) })
+	require.Equal(t, requests{leader: 1, first: 1, batches: got.batches, points: got.points}, got)
+	require.LessOrEqual(t, got.batches, 12)
+	require.LessOrEqual(t, got.points, 12, "about one mark a batch")
+
+	const n = 70
+	sparse := l.build(t, t.Context(), shape{{times: n, events: 1, filler: apart}})
+	got = l.counted(t, func() { load(t, sparse, n) })
+	require.Equal(t, requests{leader: 1, first: 1, points: got.points}, got, "no batch")
+	require.GreaterOrEqual(t, got.points, n-2)
+	require.LessOrEqual(t, got.points, n+10)
+
+	mixed := l.build(t, t.Context(), shape{{times: 1, events: 900, single: true}, {times: 40, events: 1, filler: 4000}})
+	got = l.counted(t, func() { load(t, mixed, 940) })
+	require.LessOrEqual(t, got.batches, 20, "the dense part comes in batches")
+	require.GreaterOrEqual(t, got.points, 39, "the sparse part does not")
+	require.LessOrEqual(t, got.points, 39+64+20)
+}
+
+// Large records that lie apart are read a few at a time: memory bounds a page, too.
+func TestLargeRecordsApart(t *testing.T) {
+	const n = 24
+	l := newWatchedLog(t)
+	run := l.store.Execution("acme", enact.NewExecutionID())
+	large := enact.Custom{EventType: "large", Data: json.RawMessage(`"` + strings.Repeat("x", 2<<20) + `"`)}
+	for range n {
+		_, err := run.Append(t.Context(), large)
+		require.NoError(t, err)
+		l.fill(t, apart)
+	}
+	got := l.counted(t, func() {
+		count := 0
+		for _, err := range run.Events(t.Context(), 0) {
+			require.NoError(t, err)
+			if count++; count == 2 {
+				break
+			}
+		}
+	})
+	require.LessOrEqual(t, got.points, 14, "two pages of three records, and the way to them")
+	load(t, run, n)
+}
+
+// What a read near an end of a long history costs grows with the logarithm of its length.
+func TestCostOfAPartOfALongHistory(t *testing.T) {
+	const n = 3000
+	l := newWatchedLog(t)
+	run := l.build(t, t.Context(), shape{{times: 3, events: 1000, single: true}})
+	log := bits.Len(n)
+	for _, part := range []struct {
+		name         string
+		after, limit int
+		backwards    bool
+		points       int
+	}{
+		{"the last event", n - 1, 0, false, 2},
+		{"the last ten", n - 10, 0, false, log + 1},
+		{"the newest", 0, 1, true, 2},
+		{"the newest ten", 0, 10, true, log + 1},
+		{"three in the middle", n / 2, 3, false, 2*log + 1},
+		{"the first", 0, 1, false, 0},
+		{"one after a power of two", 2048, 1, false, 2*log + 1},
+		{"one before a power of two", 2046, 1, false, 2*log + 1},
+	} {
+		got := l.counted(t, func() {
+			opts := []enact.ReadOption{enact.Limit(part.limit)}
+			if part.backwards {
+				opts = append(opts, enact.Backwards())
+			}
+			events, err := run.LoadEventsAfter(t.Context(), uint64(part.after), opts...)
+			require.NoError(t, err)
+			_, err = numbered(events)
+			require.NoError(t, err)
+			require.Len(t, events, len(expected(n, part.after, part.limit, part.backwards)))
+		})
+		require.Equal(t, 1, got.leader, part.name)
+		require.LessOrEqual(t, got.points, part.points, part.name)
+		require.LessOrEqual(t, got.batches, 1, part.name)
+		require.Zero(t, got.info+got.other, part.name)
+	}
+}
+
+// A read that is broken off, by its caller or by its context, leaves nothing behind: no
+// subscription, no consumer, no goroutine.
+func TestBreakingOffLeavesNothing(t *testing.T) {
+	l := newWatchedLog(t)
+	runs := map[string]jetstore.Execution{
+		"dense":  l.build(t, t.Context(), shape{{times: 3, events: 1000, single: true}}),
+		"sparse": l.build(t, t.Context(), shape{{times: 150, events: 1, filler: apart}}),
+	}
+	for name, run := range runs {
+		t.Run(name, func(t *testing.T) {
+			all, err := run.LoadEvents(t.Context()) // makes the connection's own subscription
+			require.NoError(t, err)
+			n := len(all)
+			subscriptions := l.nc.NumSubscriptions()
+			others := goleak.IgnoreCurrent()
+			for _, opts := range [][]enact.ReadOption{nil, {enact.Backwards()}} {
+				for _, stop := range []int{1, 2, 64, 65, 66, 100, n} {
+					count := 0
+					for _, err := range run.Events(t.Context(), 0, opts...) {
+						require.NoError(t, err)
+						if count++; count == stop {
+							break
+						}
+					}
+					require.Equal(t, subscriptions, l.nc.NumSubscriptions(), "stopped at %d", stop)
+
+					ctx, cancel := context.WithCancel(t.Context())
+					var failed error
+					count = 0
+					for _, err := range run.Events(ctx, 0, opts...) {
+						if err != nil {
+							require.NoError(t, failed, "one error")
+							failed = err
+							continue
+						}
+						require.NoError(t, failed, "the error is the last")
+						if count++; count == stop {
+							cancel()
+						}
+					}
+					cancel()
+					if stop < n {
+						require.ErrorIs(t, failed, context.Canceled)
+						require.Equal(t, stop, count, "nothing comes after the context's end")
+					}
+					require.Equal(t, subscriptions, l.nc.NumSubscriptions(), "cancelled at %d", stop)
+				}
+			}
+			goleak.VerifyNone(t, others)
+		})
+	}
+	got := l.counted(t, func() { load(t, runs["dense"], 3000) })
+	require.Zero(t, got.other, "no consumer was asked for")
+	js := newJetStream(t, l.raw)
+	stream, err := js.Stream(t.Context(), "ENACT")
+	require.NoError(t, err)
+	require.Zero(t, stream.CachedInfo().State.Consumers)
+}
+
+// An iteration over a long history holds a few pages of it at a time.
+func TestMemoryOfALongIteration(t *testing.T) {
+	const most = 64 << 20
+	l := newWatchedLog(t)
+	const n = 200_000
+	run := l.build(t, t.Context(), shape{{times: 4, events: 45_000}, {times: 20, events: 1000, single: true}})
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	next := uint64(1)
+	for ev, err := range run.Events(t.Context(), 0) {
+		require.NoError(t, err)
+		if ev.Sequence != next {
+			t.Fatalf("event %d follows event %d", ev.Sequence, next-1)
+		}
+		if next++; next%20_000 == 0 {
+			require.Less(t, heap(), before+most, "at event %d", next)
+		}
+	}
+	require.Equal(t, uint64(n), next-1)
+}

@@ -1,0 +1,200 @@
+package jetstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/jetstore"
+	"github.com/enactlog/enact/jetstore/embedded"
+)
+
+// requests counts what a store asked the server.
+type requests struct {
+	leader  int // message gets
+	info    int // stream infos
+	first   int // direct gets of the first record
+	batches int // direct gets of more than one record
+	points  int // direct gets by position
+	other   int // anything else, consumers for one
+}
+
+// watchedLog is a log in the memory of a server of its own, whose requests are counted.
+type watchedLog struct {
+	srv    *embedded.Server
+	nc     *nats.Conn // of the store, for reads and writes
+	store  *jetstore.Store
+	raw    *nats.Conn // beside the store: filler, and the count of requests
+	filled int
+}
+
+func newWatchedLog(t *testing.T) *watchedLog {
+	t.Helper()
+	srv, nc := startServer(t)
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithMemoryStorage()))
+	store, err := jetstore.Open(t.Context(), nc, jetstore.WithMemoryStorage())
+	require.NoError(t, err)
+	t.Cleanup(func() { shutDown(t, store) })
+	raw, err := nats.Connect("", srv.InProcess())
+	require.NoError(t, err)
+	t.Cleanup(raw.Close)
+	return &watchedLog{srv: srv, nc: nc, store: store, raw: raw}
+}
+
+func newJetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	return js
+}
+
+// counted returns what the store asked while f ran.
+func (l *watchedLog) counted(t *testing.T, f func()) (n requests) {
+	t.Helper()
+	tap, err := l.raw.SubscribeSync("$JS.API.>")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tap.Unsubscribe()) }()
+	require.NoError(t, l.raw.Flush())
+	f()
+	// The server passes a request on before it answers: all that were answered are here
+	// after a flush.
+	require.NoError(t, l.raw.Flush())
+	pending, _, err := tap.Pending()
+	require.NoError(t, err)
+	for range pending {
+		m, err := tap.NextMsg(time.Second)
+		require.NoError(t, err)
+		switch name := strings.TrimPrefix(m.Subject, "$JS.API."); name {
+		case "STREAM.MSG.GET.ENACT":
+			n.leader++
+		case "STREAM.INFO.ENACT":
+			n.info++
+		case "DIRECT.GET.ENACT":
+			var get struct {
+				Next  string `json:"next_by_subj"`
+				Batch int    `json:"batch"`
+			}
+			require.NoError(t, json.Unmarshal(m.Data, &get))
+			switch {
+			case get.Batch > 0:
+				n.batches++
+			case get.Next != "":
+				n.first++
+			default:
+				n.points++
+			}
+		default:
+			n.other++
+		}
+	}
+	return n
+}
+
+// fill puts n messages of other subjects into the stream.
+func (l *watchedLog) fill(t require.TestingT, n int) {
+	for i := range n {
+		l.filled++
+		subject := "enact.filler." + strconv.Itoa(l.filled%1000)
+		if i < n-1 {
+			require.NoError(t, l.raw.Publish(subject, nil))
+			continue
+		}
+		ack, err := l.raw.Request(subject, nil, 10*time.Second)
+		require.NoError(t, err)
+		require.NotContains(t, string(ack.Data), "error")
+	}
+}
+
+// shape is how an execution comes to lie in the stream.
+type shape []stretch
+
+// stretch is times appends of events each, with so many other messages after each.
+type stretch struct {
+	times, events int
+	single        bool // one event a record
+	filler        int
+}
+
+func (s shape) events() (n int) {
+	for _, st := range s {
+		n += st.times * st.events
+	}
+	return n
+}
+
+func (s shape) String() string {
+	var b strings.Builder
+	for _, st := range s {
+		fmt.Fprintf(&b, "%dx%d", st.times, st.events)
+		if st.single && st.events > 1 {
+			b.WriteString("s")
+		}
+		if st.filler > 0 {
+			fmt.Fprintf(&b, "+%d", st.filler)
+		}
+		b.WriteString(" ")
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// build makes an execution of the shape: its n-th event is note(n).
+func (l *watchedLog) build(t require.TestingT, ctx context.Context, s shape) jetstore.Execution {
+	run := l.store.Execution("acme", enact.NewExecutionID())
+	next := 1
+	for _, st := range s {
+		for range st.times {
+			batch := make([]enact.Event, st.events)
+			for i := range batch {
+				batch[i] = note(next)
+				next++
+			}
+			var opts []enact.AppendOption
+			if st.single {
+				opts = append(opts, enact.WithOneEventPerRecord())
+			}
+			if len(batch) > 0 {
+				_, err := run.AppendBatch(ctx, batch, opts...)
+				require.NoError(t, err)
+			}
+			l.fill(t, st.filler)
+		}
+	}
+	return run
+}
+
+// expected returns the sequences that a read gives of an execution of n events.
+func expected(n, after, limit int, backwards bool) []uint64 {
+	var all []uint64
+	for i := after + 1; i <= n; i++ {
+		all = append(all, uint64(i))
+	}
+	if backwards {
+		slices.Reverse(all)
+	}
+	if limit > 0 && limit < len(all) {
+		all = all[:limit]
+	}
+	return all
+}
+
+// numbered returns the sequences of events of which the n-th is note(n).
+func numbered(events []enact.StoredEvent) ([]uint64, error) {
+	var all []uint64
+	for _, ev := range events {
+		if c, ok := ev.Event.(enact.Custom); !ok || string(c.Data) != strconv.FormatUint(ev.Sequence, 10) {
+			return nil, fmt.Errorf("event %d is %v", ev.Sequence, ev.Event)
+		}
+		all = append(all, ev.Sequence)
+	}
+	return all, nil
+}
