@@ -282,8 +282,10 @@ func (a *api) directBatch(ctx context.Context, stream string, req getRequest, ha
 	if err != nil {
 		return err
 	}
+	// A channel of the answer's length: SubscribeSync would make one of 64 Ki places.
+	replies := make(chan *nats.Msg, req.Batch+1)
 	inbox := a.nc.NewRespInbox()
-	sub, err := a.nc.SubscribeSync(inbox)
+	sub, err := a.nc.ChanSubscribe(inbox, replies)
 	if err != nil {
 		return err
 	}
@@ -291,14 +293,24 @@ func (a *api) directBatch(ctx context.Context, stream string, req getRequest, ha
 	if err := a.nc.PublishRequest(a.prefix+".DIRECT.GET."+stream, inbox, body); err != nil {
 		return err
 	}
+	silence := time.NewTimer(tryTimeout)
+	defer silence.Stop()
 	for {
-		reply, err := nextReply(ctx, sub)
-		if err != nil {
-			return err
+		var reply *nats.Msg
+		select {
+		case reply = <-replies:
+			silence.Reset(tryTimeout)
+		case <-silence.C:
+			return nats.ErrTimeout
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		// 204 ends a batch, 404 an empty one (server/stream.go, getDirectRequest).
-		if status := reply.Header.Get("Status"); status == "204" || status == "404" {
+		switch reply.Header.Get("Status") {
+		case "204", "404":
+			// The end of a batch, and of an empty one (server/stream.go, getDirectRequest).
 			return nil
+		case "503":
+			return nats.ErrNoResponders
 		}
 		m, err := directMessage(reply)
 		if err == nil {
@@ -308,16 +320,6 @@ func (a *api) directBatch(ctx context.Context, stream string, req getRequest, ha
 			return err
 		}
 	}
-}
-
-func nextReply(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	reply, err := sub.NextMsgWithContext(ctx)
-	if err == nil && len(reply.Data) == 0 && reply.Header.Get("Status") == "503" {
-		err = nats.ErrNoResponders
-	}
-	return reply, err
 }
 
 func hasCode(err error, code jetstream.ErrorCode) bool {

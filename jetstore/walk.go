@@ -37,9 +37,7 @@ const (
 // Pages are cut so that no request makes the server look through more than denseGap
 // messages a record: on a long history the back pointers give marks ahead, about one
 // point read for a page. So the cost of a read is the execution's, not the log's, and
-// no read holds up the writers. An ordered consumer, the usual way to read long
-// histories, has neither property, costs the server a consumer, and is not faster
-// (docs/architecture.md has the figures).
+// no read holds up the writers. docs/architecture.md has figures beside the raw ways.
 //
 // Each record is checked to continue the one before it. What a replica says that does
 // not fit, or does not say, is asked of the leader, whose word is final: only there is
