@@ -335,23 +335,31 @@ func lasting(err error) bool {
 }
 
 // retry calls f until it succeeds, its error lasts or is not the server's, or ctx
-// ends. It returns f's last error, joined to the context's if that ended it.
+// ends: then the error is the context's, joined to the last one that said more than
+// that time was up.
 func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	var last error
 	for try := 0; ; try++ {
 		v, err := f()
 		if err == nil || !transient(err) {
 			return v, err
 		}
+		if timeUp := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled); last == nil || !timeUp || errors.Is(err, enact.ErrStale) {
+			last = err
+		}
 		if waitErr := backoff(ctx, try); waitErr != nil {
-			return v, ended(waitErr, err)
+			return v, ended(waitErr, last)
 		}
 	}
 }
 
 // ended joins the end of a call's context to what went wrong before.
 func ended(ctxErr, last error) error {
-	if last == nil || errors.Is(last, ctxErr) {
+	switch {
+	case last == nil:
 		return ctxErr
+	case errors.Is(last, ctxErr):
+		return last
 	}
 	return fmt.Errorf("%w; last: %w", ctxErr, last)
 }
