@@ -26,12 +26,11 @@ type request struct {
 	gone  bool     // its caller has left
 }
 
-// wakeup tells a waiting request to drive, or how its append ended.
+// wakeup tells a waiting request to drive, or that its append is stored.
 type wakeup struct {
 	drive   bool
 	resume  *group // with drive: a group whose driver left, to be brought to its end
 	receipt enact.Receipt
-	err     error
 }
 
 // group is the appends that one attempt carries, in order. The first may be of any
@@ -89,7 +88,7 @@ func (l *lane) commit(ctx context.Context, c *commit) (enact.Receipt, error) {
 
 func (l *lane) woken(ctx context.Context, req *request, w wakeup) (enact.Receipt, error) {
 	if !w.drive {
-		return w.receipt, w.err
+		return w.receipt, nil
 	}
 	defer l.handOver()
 	if w.resume != nil {

@@ -120,10 +120,7 @@ func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Recor
 // order is the one to be named: it is looked for without knowing what lies between, by
 // the average that the nearest mark tells.
 func (w *walk) unplanned(ctx context.Context) ([]*record.Record, error) {
-	for len(w.marks) > 1 && w.marks[len(w.marks)-1].number <= w.prev.Number {
-		w.marks = w.marks[:len(w.marks)-1]
-	}
-	if end := w.marks[len(w.marks)-1]; w.isDense(end) {
+	if end := w.nearest(); w.isDense(end) {
 		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) {
 			return w.dense(ctx, int(min(end.number-w.prev.Number, denseRecords)))
 		})
@@ -139,16 +136,22 @@ func (w *walk) isDense(end mark) bool {
 	return end.position-w.prev.Position <= denseGap*(end.number-w.prev.Number)
 }
 
-// ahead returns a mark at most n records ahead, the farthest that is known or a jump away.
-func (w *walk) ahead(ctx context.Context, n uint64) (mark, error) {
+// nearest forgets the marks that were passed and returns the nearest one ahead: the
+// watermark, if no other is known.
+func (w *walk) nearest() mark {
 	for len(w.marks) > 0 && w.marks[len(w.marks)-1].number <= w.prev.Number {
 		w.marks = w.marks[:len(w.marks)-1]
 	}
 	if len(w.marks) == 0 {
 		w.marks = append(w.marks, mark{w.last.Link.Number, w.last.Position})
 	}
+	return w.marks[len(w.marks)-1]
+}
+
+// ahead returns a mark at most n records ahead, the farthest that is known or a jump away.
+func (w *walk) ahead(ctx context.Context, n uint64) (mark, error) {
 	for {
-		top := w.marks[len(w.marks)-1]
+		top := w.nearest()
 		if top.number-w.prev.Number <= n {
 			return top, nil
 		}
