@@ -18,10 +18,10 @@ build: ## build everything, the admin program into bin/
 	$(GO) build ./...
 	$(GO) build -o bin/jetstore-admin ./cmd/jetstore-admin
 
-test: ## run all tests (under 5 minutes)
+test: ## run the tests that need nothing but Go (under 5 minutes)
 	$(GO) test -count=1 -timeout 10m ./...
 
-race: ## run all tests under the race detector (needs a C compiler; under 12 minutes)
+race: ## the same under the race detector (needs a C compiler; under 12 minutes)
 	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m ./...
 
 lint: ## formatting, vet, staticcheck
