@@ -256,10 +256,23 @@ func (s *Server) end(sig syscall.Signal) {
 	}
 }
 
-// Pause stops the process where it stands; Resume lets it go on.
+// Pause stops the process where it stands; Resume lets it go on. It returns once every
+// thread of the process stands still: a signal alone is delivered to one thread, and the
+// others go on until that one has run.
 func (s *Server) Pause() {
 	s.tb.Helper()
 	check(s.tb, s.cmd.Process.Signal(syscall.SIGSTOP))
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(s.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+		if !errors.Is(err, syscall.EINTR) {
+			check(s.tb, err)
+			break
+		}
+	}
+	if !status.Stopped() {
+		s.tb.Fatalf("natstest: %s ended instead of pausing: status %#x", s.name, status)
+	}
 }
 
 // Resume lets a paused process go on.
