@@ -1,6 +1,7 @@
 package enact
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -390,11 +391,7 @@ func checkLimits(raw []byte) error {
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
 		case c == '"':
-			for i++; raw[i] != '"'; i++ {
-				if raw[i] == '\\' {
-					i++
-				}
-			}
+			i = endOfString(raw, i+1)
 		case c == '[' || c == '{':
 			if depth++; depth > MaxJSONDepth {
 				return fmt.Errorf("is nested more than %d deep", MaxJSONDepth)
@@ -415,6 +412,19 @@ func checkLimits(raw []byte) error {
 		}
 	}
 	return nil
+}
+
+// endOfString returns the index of the quote that ends the string whose text begins at
+// i, in valid JSON.
+func endOfString(raw []byte, i int) int {
+	for {
+		quote := i + bytes.IndexByte(raw[i:], '"')
+		escape := bytes.IndexByte(raw[i:quote], '\\')
+		if escape < 0 {
+			return quote
+		}
+		i += escape + 2 // the escaped byte may be a quote
+	}
 }
 
 // inField puts name before the path of the error's field.

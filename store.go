@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -134,9 +136,16 @@ func (b Batch) Encode() ([]json.RawMessage, error) {
 	if err := b.checkIDs(); err != nil {
 		return nil, err
 	}
-	buf := make([]byte, 0, usualEvent*len(b.Events))
-	ends := make([]int, len(b.Events))
+	scratch := encodeBuffers.Get().(*[]byte)
+	defer func() {
+		if cap(*scratch) <= maxEncodeBuffer {
+			encodeBuffers.Put(scratch)
+		}
+	}()
+	buf := (*scratch)[:0]
+	texts := make([]json.RawMessage, len(b.Events))
 	for i, e := range b.Events {
+		start := len(buf)
 		err := checkVariant(e)
 		if err == nil {
 			buf, err = e.appendJSON(buf, true)
@@ -144,16 +153,21 @@ func (b Batch) Encode() ([]json.RawMessage, error) {
 		if err != nil {
 			return nil, atIndex(err, i)
 		}
-		ends[i] = len(buf)
+		texts[i] = buf[start:] // for its length: buf may move yet
 	}
-	texts := make([]json.RawMessage, len(b.Events))
-	start := 0
-	for i, end := range ends {
-		texts[i] = buf[start:end:end]
-		start = end
+	*scratch = buf
+	rest := slices.Clone(buf)
+	for i, text := range texts {
+		texts[i], rest = rest[:len(text):len(text)], rest[len(text):]
 	}
 	return texts, b.checkOptions()
 }
+
+// encodeBuffers are where batches are encoded before their length is known.
+var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxEncodeBuffer bounds what a rare large batch leaves in the pool.
+const maxEncodeBuffer = 1 << 20
 
 func (b Batch) checkIDs() error {
 	if err := b.ExecutionID.Validate(); err != nil {

@@ -1,6 +1,7 @@
 package jetstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,9 +39,22 @@ const tryTimeout = 2 * time.Second
 // nats.go's helpers turn a message get into a direct get, which a lagging replica
 // may answer, and hide what the server said.
 type api struct {
-	nc     *nats.Conn
-	prefix string
-	line   *line // nil: nobody watches the connection
+	nc      *nats.Conn
+	prefix  string
+	line    *line // nil: nobody watches the connection
+	inboxes inboxes
+}
+
+func newAPI(nc *nats.Conn, prefix string, line *line) *api {
+	return &api{nc: nc, prefix: prefix, line: line, inboxes: inboxes{nc: nc}}
+}
+
+// close ends everything on the connection that is the api's own.
+func (a *api) close() {
+	a.inboxes.close()
+	if a.line != nil {
+		a.line.close()
+	}
 }
 
 type getRequest struct {
@@ -76,17 +90,8 @@ func (a *answer) failed() error {
 // message for want of permission.
 func (a *api) roundTrip(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	before := a.nc.LastError()
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	end := func() bool { return false }
-	if a.line != nil {
-		ctx, end = a.line.whileUp(ctx)
-	}
-	reply, err := a.nc.RequestMsgWithContext(ctx, msg)
-	if lost := end(); err != nil {
-		if lost && errors.Is(err, context.Canceled) {
-			err = errLost
-		}
+	reply, err := a.ask(ctx, msg)
+	if err != nil {
 		// A refusal comes apart from the request: nobody answers that. The only thing
 		// that tells which publish was meant is its subject, in the error's text.
 		if after := a.nc.LastError(); after != before && errors.Is(after, nats.ErrPermissionViolation) &&
@@ -95,6 +100,27 @@ func (a *api) roundTrip(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 		}
 		return nil, err
 	}
+	return reply, nil
+}
+
+// ask sends one message and waits for its answer.
+func (a *api) ask(ctx context.Context, msg *nats.Msg) (reply *nats.Msg, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, notSent(err)
+	}
+	in, err := a.inboxes.take()
+	if err != nil {
+		return nil, notSent(err)
+	}
+	lost := a.line.lost()
+	if err = in.send(a.nc, msg); err == nil {
+		reply, err = in.next(ctx, lost)
+	}
+	if err != nil {
+		a.inboxes.drop(in)
+		return nil, err
+	}
+	a.inboxes.give(in)
 	return reply, nil
 }
 
@@ -227,6 +253,9 @@ func (a *api) publish(ctx context.Context, stream string, msg *nats.Msg) (positi
 // parseAck reads an acknowledgement (server/stream.go, JSPubAckResponse). A
 // duplicate is one to the index stream only: the log itself uses no message ids.
 func parseAck(data []byte, stream string) (position uint64, err error) {
+	if position, ok := plainAck(data, stream); ok {
+		return position, nil
+	}
 	var ack struct {
 		answer
 		Stream   string `json:"stream"`
@@ -242,6 +271,22 @@ func parseAck(data []byte, stream string) (position uint64, err error) {
 		return 0, fmt.Errorf("enact: publish was acknowledged by stream %q, not by %q", ack.Stream, stream)
 	}
 	return ack.Sequence, nil
+}
+
+// plainAck reads the acknowledgement of a message that was stored, which the server
+// writes in this one form (server/stream.go, pubAck). Any other answer is left to a JSON
+// parser.
+func plainAck(data []byte, stream string) (position uint64, ok bool) {
+	const before, between, after = `{"stream":"`, `","seq":`, "}"
+	text, ok1 := bytes.CutPrefix(data, []byte(before))
+	text, ok2 := bytes.CutPrefix(text, []byte(stream))
+	text, ok3 := bytes.CutPrefix(text, []byte(between))
+	text, ok4 := bytes.CutSuffix(text, []byte(after))
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return 0, false
+	}
+	position, err := strconv.ParseUint(string(text), 10, 64)
+	return position, err == nil && position > 0
 }
 
 // directGet reads one message from any replica.
@@ -282,44 +327,30 @@ func (a *api) directBatch(ctx context.Context, stream string, req getRequest, ha
 	if err != nil {
 		return err
 	}
-	// A channel of the answer's length: SubscribeSync would make one of 64 Ki places.
-	replies := make(chan *nats.Msg, req.Batch+1)
-	inbox := a.nc.NewRespInbox()
-	sub, err := a.nc.ChanSubscribe(inbox, replies)
+	in, err := a.inboxes.take()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }()
-	if err := a.nc.PublishRequest(a.prefix+".DIRECT.GET."+stream, inbox, body); err != nil {
-		return err
-	}
-	silence := time.NewTimer(tryTimeout)
-	defer silence.Stop()
-	for {
+	lost := a.line.lost()
+	err = in.send(a.nc, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body})
+	for err == nil {
 		var reply *nats.Msg
-		select {
-		case reply = <-replies:
-			silence.Reset(tryTimeout)
-		case <-silence.C:
-			return nats.ErrTimeout
-		case <-ctx.Done():
-			return ctx.Err()
+		if reply, err = in.next(ctx, lost); err != nil {
+			break
 		}
 		switch reply.Header.Get("Status") {
 		case "204", "404":
 			// The end of a batch, and of an empty one (server/stream.go, getDirectRequest).
+			a.inboxes.give(in)
 			return nil
-		case "503":
-			return nats.ErrNoResponders
 		}
-		m, err := directMessage(reply)
-		if err == nil {
+		var m *message
+		if m, err = directMessage(reply); err == nil {
 			err = handle(m)
 		}
-		if err != nil {
-			return err
-		}
 	}
+	a.inboxes.drop(in)
+	return err
 }
 
 func hasCode(err error, code jetstream.ErrorCode) bool {
@@ -344,7 +375,7 @@ func retry[T any](ctx context.Context, f func() (T, error)) (T, error) {
 		if err == nil || !transient(err) {
 			return v, err
 		}
-		if timeUp := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled); last == nil || !timeUp || errors.Is(err, enact.ErrStale) {
+		if timeUp := errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled); last == nil || !timeUp || errors.Is(err, enact.ErrStale) {
 			last = err
 		}
 		if waitErr := backoff(ctx, try); waitErr != nil {

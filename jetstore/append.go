@@ -271,7 +271,9 @@ func (g *group) encode(l *lane) error {
 			r.Key = opts.IdempotencyKey
 		}
 		var err error
-		if _, plain := s.cfg.write.(codec.JSON); plain {
+		if _, plain := s.cfg.write.(codec.JSON); plain && n == 1 {
+			r.Payload, r.Codec = texts[next], codec.JSONName
+		} else if plain {
 			r.Payload, r.Codec = codec.AppendJSON(nil, texts[next:next+n]), codec.JSONName
 		} else {
 			r.Payload, r.Codec, err = s.cfg.write.Encode(nil, r.Place(), events[next:next+n])

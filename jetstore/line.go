@@ -1,7 +1,6 @@
 package jetstore
 
 import (
-	"context"
 	"errors"
 	"sync"
 
@@ -19,19 +18,22 @@ type line struct {
 	done   chan struct{}
 
 	mu   sync.Mutex
-	up   context.Context // ends when the connection is lost next
-	lost context.CancelFunc
+	loss chan struct{} // closed when the connection is lost next
 }
 
 func watch(nc *nats.Conn) *line {
-	l := &line{nc: nc, events: nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED), done: make(chan struct{})}
-	l.up, l.lost = context.WithCancel(context.Background())
+	l := &line{
+		nc:     nc,
+		events: nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED),
+		done:   make(chan struct{}),
+		loss:   make(chan struct{}),
+	}
 	go func() {
 		defer close(l.done)
 		for range l.events {
 			l.mu.Lock()
-			l.lost()
-			l.up, l.lost = context.WithCancel(context.Background())
+			close(l.loss)
+			l.loss = make(chan struct{})
 			l.mu.Unlock()
 		}
 	}()
@@ -42,20 +44,15 @@ func watch(nc *nats.Conn) *line {
 func (l *line) close() {
 	l.nc.RemoveStatusListener(l.events)
 	<-l.done
-	l.lost()
 }
 
-// whileUp returns ctx bounded by the connection's next loss. end must be called; it
-// reports whether the connection was lost.
-func (l *line) whileUp(ctx context.Context) (_ context.Context, end func() (lost bool)) {
-	l.mu.Lock()
-	up := l.up
-	l.mu.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(up, cancel)
-	return ctx, func() bool {
-		stop()
-		cancel()
-		return up.Err() != nil
+// lost returns a channel that is closed when the connection is lost next; nil, on
+// which nothing ever comes, if nobody watches it.
+func (l *line) lost() <-chan struct{} {
+	if l == nil {
+		return nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.loss
 }

@@ -1,7 +1,6 @@
 package jetstore
 
 import (
-	"context"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -19,20 +18,22 @@ func TestLineTellsOfEachLoss(t *testing.T) {
 	l := watch(nc)
 	defer l.close()
 
-	_, end := l.whileUp(t.Context())
-	require.False(t, end(), "nothing was lost")
-	cancelled, cancel := context.WithCancel(t.Context())
-	ctx, end := l.whileUp(cancelled)
-	cancel()
-	<-ctx.Done()
-	require.False(t, end(), "the caller's own end is no loss")
-
+	select {
+	case <-l.lost():
+		t.Fatal("nothing was lost")
+	default:
+	}
 	for range 2 {
-		ctx, end := l.whileUp(t.Context())
+		lost := l.lost()
 		srv.Kill()
-		<-ctx.Done()
-		require.True(t, end())
+		<-lost
 		srv.Start()
 		natstest.Eventually(t, tryTimeout*5, nc.IsConnected, func() string { return "the client does not reconnect" })
 	}
+}
+
+// An api that nobody watches a connection for waits without being told.
+func TestNoLine(t *testing.T) {
+	var l *line
+	require.Nil(t, l.lost())
 }

@@ -35,14 +35,15 @@ type Store struct {
 	seen    atomic.Uint64 // highest position that this store has written or read
 	inc     atomic.Value  // string: incarnation of the stream
 
-	mu       sync.Mutex
-	closed   bool
-	inFlight sync.WaitGroup
-	done     chan struct{} // closed when Shutdown has finished
-
-	patience context.Context // ends when Shutdown no longer waits for calls in flight
-	cut      context.CancelFunc
+	mu     sync.Mutex
+	closed bool
+	calls  map[*call]struct{} // in flight
+	idle   chan struct{}      // closed when none is in flight any more, after closed is set
+	done   chan struct{}      // closed when Shutdown has finished
 }
+
+// call is a call of the store that is in flight.
+type call struct{ cancel context.CancelFunc }
 
 // Open opens the log on a connection of the caller's, which stays the caller's:
 // Shutdown does not close it. The connection should have been made with
@@ -131,14 +132,15 @@ func closeAll(conns []*nats.Conn) {
 func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, error) {
 	s := &Store{
 		cfg:     cfg,
-		asks:    &api{nc: writes, prefix: cfg.apiPrefix, line: watch(writes)},
-		reads:   &api{nc: reads, prefix: cfg.apiPrefix, line: watch(reads)},
+		asks:    newAPI(writes, cfg.apiPrefix, watch(writes)),
+		reads:   newAPI(reads, cfg.apiPrefix, watch(reads)),
 		lanes:   newLanes(cfg.cacheSize),
 		index:   newConfirmations(cfg.cacheSize * metFactor),
 		batches: make(chan struct{}, maxOpenBatches),
+		calls:   make(map[*call]struct{}),
+		idle:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	s.patience, s.cut = context.WithCancel(context.Background())
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
 	inc, err := check(ctx, cfg, s.asks)
@@ -195,6 +197,9 @@ func (s *Store) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	again := s.closed
 	s.closed = true
+	if !again && len(s.calls) == 0 {
+		close(s.idle)
+	}
 	s.mu.Unlock()
 	if again {
 		select {
@@ -205,20 +210,14 @@ func (s *Store) Shutdown(ctx context.Context) error {
 		}
 	}
 	defer close(s.done)
-	idle := make(chan struct{})
-	go func() {
-		defer close(idle)
-		s.inFlight.Wait()
-	}()
 	var late error
 	select {
-	case <-idle:
+	case <-s.idle:
 	case <-ctx.Done():
 		late = ctx.Err()
 		s.cut()
-		<-idle
+		<-s.idle
 	}
-	s.cut()
 	s.hangUp()
 	closeAll(s.owned)
 	if s.cfg.onShutdown != nil {
@@ -231,10 +230,10 @@ func (s *Store) Shutdown(ctx context.Context) error {
 	return late
 }
 
-// hangUp ends the watch over the connections.
+// hangUp ends what the store has on its connections.
 func (s *Store) hangUp() {
-	s.asks.line.close()
-	s.reads.line.close()
+	s.asks.close()
+	s.reads.close()
 }
 
 // begin counts a call in and bounds its context. end must be called when it is over.
@@ -247,14 +246,29 @@ func (s *Store) begin(ctx context.Context) (_ context.Context, end func(), err e
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	s.inFlight.Add(1)
 	ctx, cancel := s.withTimeout(ctx)
-	unhook := context.AfterFunc(s.patience, cancel)
-	return ctx, func() {
-		unhook()
-		cancel()
-		s.inFlight.Done()
-	}, nil
+	c := &call{cancel}
+	s.calls[c] = struct{}{}
+	return ctx, func() { s.end(c) }, nil
+}
+
+func (s *Store) end(c *call) {
+	c.cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.calls, c)
+	if s.closed && len(s.calls) == 0 {
+		close(s.idle)
+	}
+}
+
+// cut ends the contexts of the calls in flight.
+func (s *Store) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.calls {
+		c.cancel()
+	}
 }
 
 func (s *Store) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -41,7 +41,8 @@ func EnsureStream(ctx context.Context, nc *nats.Conn, opts ...Option) error {
 		ctx, cancel = context.WithTimeout(ctx, cfg.timeout)
 		defer cancel()
 	}
-	a := &api{nc: nc, prefix: cfg.apiPrefix}
+	a := newAPI(nc, cfg.apiPrefix, nil)
+	defer a.close()
 	if err := checkServer(nc); err != nil {
 		return err
 	}

@@ -237,7 +237,7 @@ func TestBreakingOffLeavesNothing(t *testing.T) {
 	}
 	for name, run := range runs {
 		t.Run(name, func(t *testing.T) {
-			all, err := run.LoadEvents(t.Context()) // makes the connection's own subscription
+			all, err := run.LoadEvents(t.Context()) // makes the inboxes that a read needs
 			require.NoError(t, err)
 			n := len(all)
 			subscriptions := l.nc.NumSubscriptions()
@@ -251,7 +251,7 @@ func TestBreakingOffLeavesNothing(t *testing.T) {
 							break
 						}
 					}
-					require.Equal(t, subscriptions, l.nc.NumSubscriptions(), "stopped at %d", stop)
+					require.LessOrEqual(t, l.nc.NumSubscriptions(), subscriptions, "stopped at %d", stop)
 
 					ctx, cancel := context.WithCancel(t.Context())
 					var failed error
@@ -272,7 +272,7 @@ func TestBreakingOffLeavesNothing(t *testing.T) {
 						require.ErrorIs(t, failed, context.Canceled)
 						require.Equal(t, stop, count, "nothing comes after the context's end")
 					}
-					require.Equal(t, subscriptions, l.nc.NumSubscriptions(), "cancelled at %d", stop)
+					require.LessOrEqual(t, l.nc.NumSubscriptions(), subscriptions, "cancelled at %d", stop)
 				}
 			}
 			goleak.VerifyNone(t, others)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -35,15 +36,16 @@ func (r *Record) chainValue(prev enact.Chain) enact.Chain {
 	b = appendNumber(b, uint64(r.Count()))
 	b = appendField(b, r.timesText)
 	b = appendField(b, r.Codec)
-	b = appendField(b, r.Commit.String())
+	start := len(b)
+	b = closeField(appendCommit(append(b, 0, 0, 0, 0), r.Commit), start)
 	b = appendField(b, r.Key)
 	b = appendNumber(b, r.Link.Number)
-	b = appendField(b, r.Link.Origin.String())
-	keys := make([]string, 0, len(r.Metadata))
-	for k := range r.Metadata {
-		keys = append(keys, k)
+	start = len(b)
+	b = closeField(appendUUID(append(b, 0, 0, 0, 0), r.Link.Origin), start)
+	var keys []string
+	if len(r.Metadata) > 0 {
+		keys = slices.Sorted(maps.Keys(r.Metadata))
 	}
-	slices.Sort(keys)
 	b = appendNumber(b, uint64(len(keys)))
 	for _, k := range keys {
 		b = appendField(b, k)
@@ -63,8 +65,15 @@ func appendField(b []byte, s string) []byte {
 }
 
 func appendNumber(b []byte, n uint64) []byte {
-	var text [20]byte
-	return appendField(b, string(strconv.AppendUint(text[:0], n, 10)))
+	start := len(b)
+	return closeField(strconv.AppendUint(append(b, 0, 0, 0, 0), n, 10), start)
+}
+
+// closeField writes the length of the field that begins at start, of which four bytes
+// were left free for it.
+func closeField(b []byte, start int) []byte {
+	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-4))
+	return b
 }
 
 // Follows reports whether the record's chain value is the one that follows prev,

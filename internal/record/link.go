@@ -72,7 +72,7 @@ func appendLink(dst []byte, l *Link, place int) []byte {
 	dst = append(dst, "rec="...)
 	dst = strconv.AppendUint(dst, l.Number, 10)
 	dst = append(dst, " org="...)
-	dst = append(dst, l.Origin.String()...)
+	dst = appendUUID(dst, l.Origin)
 	dst = append(dst, " back="...)
 	i := 0
 	for n := range Numbers(l.Number) {

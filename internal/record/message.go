@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
@@ -37,44 +38,82 @@ const defaultCodec = "json"
 // message for its subject. It returns an [*enact.TooLargeError] if the headers
 // exceed their limit.
 func (r *Record) Message(subjects enact.Subjects) (*nats.Msg, error) {
-	const most = 10 // headers beside the metadata
-	h := make(nats.Header, 6+len(r.Metadata))
-	values := make([]string, most+len(r.Metadata)) // one allocation instead of one a header
-	set := func(name, value string) {
-		values[0] = value
-		h[name], values = values[:1:1], values[1:]
-	}
+	w := headerWriters.Get().(*headerWriter)
+	defer headerWriters.Put(w)
+	w.text, w.fields = w.text[:0], w.fields[:0]
 	if r.Commit.Index == 1 {
 		// The check that makes an append a compare-and-set (ADR-50 allows it on
 		// the first record of a batch only).
-		set(HeaderExpected, strconv.FormatUint(r.Previous(), 10))
+		w.text = strconv.AppendUint(w.text, r.Previous(), 10)
+		w.end(HeaderExpected)
 		if r.Key != "" {
-			set(HeaderKey, enact.EncodeToken(r.Key))
+			w.set(HeaderKey, enact.EncodeToken(r.Key))
 		}
 	}
-	set(HeaderSequence, strconv.FormatUint(r.Sequence, 10))
+	w.text = strconv.AppendUint(w.text, r.Sequence, 10)
+	w.end(HeaderSequence)
 	if n := r.Count(); n > 1 {
-		set(HeaderCount, strconv.Itoa(n))
+		w.text = strconv.AppendInt(w.text, int64(n), 10)
+		w.end(HeaderCount)
 	}
-	set(HeaderTime, r.timesText)
+	w.set(HeaderTime, r.timesText)
 	if r.Codec != defaultCodec {
-		set(HeaderCodec, r.Codec)
+		w.set(HeaderCodec, r.Codec)
 	}
-	set(HeaderCommit, r.Commit.String())
-	set(HeaderLink, string(appendLink(make([]byte, 0, 256), &r.Link, r.Commit.Index)))
+	w.text = appendCommit(w.text, r.Commit)
+	w.end(HeaderCommit)
+	w.text = appendLink(w.text, &r.Link, r.Commit.Index)
+	w.end(HeaderLink)
 	for k, v := range r.Metadata {
-		set(HeaderMetaPrefix+enact.EncodeToken(k), enact.EncodeToken(v))
+		w.set(HeaderMetaPrefix+enact.EncodeToken(k), enact.EncodeToken(v))
 	}
 	if r.TraceParent != "" {
-		set(HeaderTraceParent, r.TraceParent)
+		w.set(HeaderTraceParent, r.TraceParent)
 		if r.TraceState != "" {
-			set(HeaderTraceState, r.TraceState)
+			w.set(HeaderTraceState, r.TraceState)
 		}
 	}
+	h := w.header()
 	if n := HeaderBytes(h); n > MaxHeaderBytes {
 		return nil, &enact.TooLargeError{What: "headers", Size: n, Limit: MaxHeaderBytes, Unit: "bytes"}
 	}
 	return &nats.Msg{Subject: subjects.Execution(r.TenantID, r.ExecutionID), Header: h, Data: r.Payload}, nil
+}
+
+// headerWriter collects headers with one allocation for the text of all of them and one
+// for their values, instead of two for each.
+type headerWriter struct {
+	text   []byte
+	fields []headerField
+}
+
+type headerField struct {
+	name string
+	end  int // of its value in the text
+}
+
+var headerWriters = sync.Pool{New: func() any { return new(headerWriter) }}
+
+// end makes what was added to the text since the last header the value of name.
+func (w *headerWriter) end(name string) {
+	w.fields = append(w.fields, headerField{name, len(w.text)})
+}
+
+func (w *headerWriter) set(name, value string) {
+	w.text = append(w.text, value...)
+	w.end(name)
+}
+
+func (w *headerWriter) header() nats.Header {
+	h := make(nats.Header, len(w.fields))
+	values := make([]string, len(w.fields))
+	text, start := string(w.text), 0
+	for i, f := range w.fields {
+		values[i] = text[start:f.end]
+		h[f.name] = values[i : i+1 : i+1]
+		start = f.end
+	}
+	return h
 }
 
 // HeaderBytes returns the length of a header block on the wire.

@@ -7,6 +7,7 @@
 package record
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -56,13 +57,23 @@ type Commit struct {
 	Of    int       // records of the append
 }
 
-func (c Commit) String() string {
-	b := make([]byte, 0, 48)
-	b = append(b, c.ID.String()...)
-	b = append(b, ' ')
-	b = strconv.AppendInt(b, int64(c.Index), 10)
-	b = append(b, '/')
-	return string(strconv.AppendInt(b, int64(c.Of), 10))
+func (c Commit) String() string { return string(appendCommit(make([]byte, 0, 48), c)) }
+
+func appendCommit(dst []byte, c Commit) []byte {
+	dst = append(appendUUID(dst, c.ID), ' ')
+	dst = append(strconv.AppendInt(dst, int64(c.Index), 10), '/')
+	return strconv.AppendInt(dst, int64(c.Of), 10)
+}
+
+// appendUUID appends what id.String returns.
+func appendUUID(dst []byte, id uuid.UUID) []byte {
+	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			dst = append(dst, '-')
+		}
+		dst = hex.AppendEncode(dst, part)
+	}
+	return dst
 }
 
 func parseCommit(s string) (Commit, error) {
@@ -146,6 +157,9 @@ func (r *Record) After(t Tail) (Tail, error) {
 func (t Tail) Stored(position uint64) Tail {
 	place := t.staged
 	t.Position, t.staged = position, 0
+	if place <= 1 {
+		return t
+	}
 	back := slices.Clone(t.Back)
 	i := 0
 	for n := range Numbers(t.Number) {
