@@ -241,12 +241,14 @@ func (c Chain) MarshalText() ([]byte, error) {
 	return base64.RawURLEncoding.AppendEncode(nil, c[:]), nil
 }
 
+// chainEncoding is strict: the unused bits of the last character must be zero.
+var chainEncoding = base64.RawURLEncoding.Strict()
+
 // UnmarshalText implements encoding.TextUnmarshaler. It refuses any text that
 // MarshalText would not write.
 func (c *Chain) UnmarshalText(text []byte) error {
 	var v Chain
-	// Strict: the unused bits of the last character must be zero.
-	n, err := base64.RawURLEncoding.Strict().Decode(v[:], text[:min(len(text), 43)])
+	n, err := chainEncoding.Decode(v[:], text[:min(len(text), 43)])
 	if err != nil || n != len(v) || len(text) != 43 {
 		return fmt.Errorf("enact: %q is not a chain value", clip(string(text)))
 	}

@@ -73,9 +73,10 @@ func (s Subjects) AllIndex() string { return s.prefix + "-index.*" }
 // ParseExecution is the inverse of [Subjects.Execution]. It refuses any subject
 // that Execution would not produce.
 func (s Subjects) ParseExecution(subject string) (TenantID, ExecutionID, error) {
-	rest, ok := strings.CutPrefix(subject, s.prefix+".")
-	tenant, execution, two := strings.Cut(rest, ".")
-	if !ok || !two {
+	rest, ok1 := strings.CutPrefix(subject, s.prefix)
+	rest, ok2 := strings.CutPrefix(rest, ".")
+	tenant, execution, ok3 := strings.Cut(rest, ".")
+	if !ok1 || !ok2 || !ok3 {
 		return "", "", fmt.Errorf("%w: subject %q is not %s.<tenant>.<execution>", ErrInvalidID, clip(subject), s.prefix)
 	}
 	t, err := DecodeToken(tenant)

@@ -124,6 +124,7 @@ func (c *commit) run(ctx context.Context, l *lane) (enact.Receipt, error) {
 		}
 		receipt, err := c.attempt(ctx, l)
 		if errors.Is(err, errOvertaken) {
+			c.s.happened(ctx, Overtaken)
 			l.forget()
 			continue
 		}

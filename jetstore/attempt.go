@@ -74,6 +74,9 @@ func (s *Store) send(ctx context.Context, a *attempt, sent bool) (position uint6
 		if may != send {
 			continue
 		}
+		if sent {
+			s.happened(ctx, Retry)
+		}
 		position, err := s.deliver(ctx, a)
 		if err == nil {
 			return position, nil
@@ -136,6 +139,9 @@ func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position u
 		return 0, done, errOvertaken
 	default:
 		position, err := s.committed(ctx, a, next)
+		if err == nil {
+			s.happened(ctx, Resolution)
+		}
 		return position, done, err
 	}
 	if tooLarge := sizeRefusal(cause, a); tooLarge != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/faultnet"
+	"github.com/enactlog/enact/jetstore"
 )
 
 var (
@@ -63,6 +64,9 @@ func TestRandomFaults(t *testing.T) {
 		for _, f := range faultnet.Faults() {
 			require.NotZero(t, totals.faults[f].Load(), "no frame met fault %q", f)
 		}
+		for _, what := range []jetstore.Occurrence{jetstore.Retry, jetstore.Overtaken, jetstore.Resolution, jetstore.Duplicate} {
+			require.NotZero(t, totals.inside.of(what), "no %s", what)
+		}
 	}
 }
 
@@ -70,6 +74,7 @@ func TestRandomFaults(t *testing.T) {
 type tally struct {
 	outcomes [outcomes]atomic.Int64
 	faults   [16]atomic.Int64
+	inside   occurrences
 }
 
 func (t *tally) String() string {
@@ -112,7 +117,7 @@ func (r *round) run(totals *tally) (err error) {
 		}
 	}()
 	for n := range 1 + r.rng.IntN(2) {
-		l, err := r.fs.connect()
+		l, err := r.fs.connect(jetstore.WithTracer(&totals.inside))
 		if err != nil {
 			return err
 		}

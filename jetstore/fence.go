@@ -11,13 +11,15 @@ import (
 
 // parse decodes a message that should be a record of the execution.
 func (s *Store) parse(m *message, key execution) (*record.Record, error) {
-	if want := s.subject(key); m.subject != want {
-		return nil, &enact.CorruptError{
-			TenantID: key.tenant, ExecutionID: key.id, Position: m.position,
-			Reason: fmt.Sprintf("a message of subject %q where one of %q was expected", m.subject, want),
+	r, err := record.Parse(s.cfg.subjects, m.subject, m.position, m.header, m.data)
+	if err != nil || r.TenantID != key.tenant || r.ExecutionID != key.id {
+		if want := s.subject(key); m.subject != want {
+			return nil, &enact.CorruptError{
+				TenantID: key.tenant, ExecutionID: key.id, Position: m.position,
+				Reason: fmt.Sprintf("a message of subject %q where one of %q was expected", m.subject, want),
+			}
 		}
 	}
-	r, err := record.Parse(s.cfg.subjects, m.subject, m.position, m.header, m.data)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +53,7 @@ func (s *Store) lastRecord(ctx context.Context, key execution) (*record.Record, 
 			return nil, err
 		}
 		if r.Position < met {
+			s.happened(ctx, StaleAnswer)
 			return nil, fmt.Errorf("%w: the leader's last record is at position %d, %d was seen", enact.ErrStale, r.Position, met)
 		}
 		s.lanes.meet(key, r.Position)
@@ -88,6 +91,7 @@ func (s *Store) holders(ctx context.Context, id enact.ExecutionID) ([]enact.Tena
 		seen := s.seen.Load()
 		info, err := s.asks.info(ctx, s.cfg.stream, s.cfg.subjects.AnyTenant(id))
 		if err == nil && info.State.Last < seen {
+			s.happened(ctx, StaleAnswer)
 			err = fmt.Errorf("%w: the leader's stream ends at %d, %d was seen", enact.ErrStale, info.State.Last, seen)
 		}
 		return info, err

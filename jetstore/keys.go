@@ -51,6 +51,9 @@ func (s *Store) findKey(ctx context.Context, l *lane, b *enact.Batch) (receipt e
 	for _, e := range slices.Backward(l.keys.entries) {
 		if e.key == b.Options.IdempotencyKey {
 			receipt, err := s.duplicate(ctx, l.key, e, b)
+			if err == nil {
+				s.happened(ctx, Duplicate)
+			}
 			return receipt, true, err
 		}
 	}

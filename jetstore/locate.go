@@ -65,6 +65,9 @@ func (s *Store) recordAt(ctx context.Context, key execution, position uint64) (*
 			}
 			break
 		}
+		if errors.Is(err, errNotFound) {
+			s.happened(ctx, StaleAnswer)
+		}
 		if waitErr := backoff(ctx, try); waitErr != nil {
 			return nil, ended(waitErr, err)
 		}

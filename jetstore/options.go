@@ -35,6 +35,7 @@ type config struct {
 	keyWindow  int
 	codecs     codec.Set
 	write      codec.Codec
+	tracer     Tracer // nil: none
 	natsOpts   []nats.Option
 	replicas   int
 	memory     bool

@@ -128,6 +128,7 @@ func (s *Store) watermark(ctx context.Context, id enact.ExecutionID, o enact.Rea
 	a, err := retry(ctx, func() (answer, error) {
 		key, last, err := s.lastOf(ctx, id, o)
 		if err == nil && o.AtLeast > 0 && (last == nil || last.Last() < o.AtLeast) {
+			s.happened(ctx, StaleAnswer)
 			err = fmt.Errorf("%w: execution %q has not reached sequence %d", enact.ErrStale, id, o.AtLeast)
 		}
 		return answer{key, last}, err

@@ -49,6 +49,9 @@ func (rd *reading) close() {
 		<-rd.fetched
 		rd.fetched = nil
 	}
+	if rd.walk != nil {
+		rd.walk.close()
+	}
 }
 
 // next returns the next events in the order asked for, at least one; nil at the end.
@@ -174,6 +177,9 @@ func (rd *reading) open(ctx context.Context) error {
 	}
 	rd.walk = rd.s.newWalk(rd.key, prev, rd.last)
 	rd.walk.first = start
+	if rd.hi-rd.lo >= longRecords {
+		rd.walk.long = new(longWay)
+	}
 	return nil
 }
 
@@ -250,7 +256,11 @@ func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, erro
 // decode returns the events of records within [lo, hi], with an error those before the
 // record that has no readable events.
 func (s *Store) decode(records []*record.Record, lo, hi uint64) ([]enact.StoredEvent, error) {
-	var page []enact.StoredEvent
+	n := 0
+	for _, r := range records {
+		n += r.Count()
+	}
+	page := make([]enact.StoredEvent, 0, n)
 	for _, r := range records {
 		if r.Last() < lo || r.Sequence > hi {
 			continue

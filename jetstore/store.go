@@ -34,6 +34,7 @@ type Store struct {
 	batches chan struct{} // one token for each open transaction
 	seen    atomic.Uint64 // highest position that this store has written or read
 	inc     atomic.Value  // string: incarnation of the stream
+	noFeeds atomic.Bool   // the connection may not make consumers
 
 	mu     sync.Mutex
 	closed bool

@@ -31,6 +31,7 @@ const (
 // a page at a time. It chooses for each page how to read it, from what it knows of the
 // positions of its two ends:
 //
+//   - long, many records ahead with few other messages between them: a consumer;
 //   - dense, few other messages between the records: one direct-get batch;
 //   - sparse: each record by its position, found by the back pointers of later ones.
 //
@@ -43,21 +44,16 @@ const (
 // not fit, or does not say, is asked of the leader, whose word is final: only there is
 // a hole a hole.
 type walk struct {
-	s     *Store
-	key   execution
+	marks
 	prev  record.Tail    // the last record taken; zero: none
-	last  *record.Record // the watermark
-	marks []mark         // records ahead with known positions, the nearest last
 	first *record.Record // the execution's first record, if it was read already; else nil
 	blind bool           // a mark was not what it should be: the history has a fault ahead
 	large int            // bytes of the largest record of the last sparse page
+	long  *longWay       // nil: the walk makes no consumer, and need not be closed
 }
 
-// mark is a record whose position is known.
-type mark struct{ number, position uint64 }
-
 func (s *Store) newWalk(key execution, prev record.Tail, last *record.Record) *walk {
-	return &walk{s: s, key: key, prev: prev, last: last}
+	return &walk{marks: marks{s: s, key: key, last: last}, prev: prev}
 }
 
 // left returns the number of records not yet taken.
@@ -84,6 +80,11 @@ func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
 		// Where the history begins decides how it is read.
 		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) { return w.dense(ctx, 1) })
 	}
+	if w.long != nil {
+		if records := w.stream(ctx); len(records) > 0 {
+			return records, nil
+		}
+	}
 	if !w.blind {
 		read, err := w.plan(ctx)
 		if err == nil {
@@ -103,10 +104,10 @@ func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Recor
 	var end mark
 	for _, n := range []uint64{denseRecords, w.sparseStep()} {
 		var err error
-		if end, err = w.ahead(ctx, n); err != nil {
+		if end, err = w.ahead(ctx, w.here(), n); err != nil {
 			return nil, err
 		}
-		if w.isDense(end) {
+		if isDense(w.here(), end) {
 			return func(ctx context.Context) ([]*record.Record, error) {
 				return w.dense(ctx, int(end.number-w.prev.Number))
 			}, nil
@@ -120,7 +121,7 @@ func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Recor
 // order is the one to be named: it is looked for without knowing what lies between, by
 // the average that the nearest mark tells.
 func (w *walk) unplanned(ctx context.Context) ([]*record.Record, error) {
-	if end := w.nearest(); w.isDense(end) {
+	if end := w.nearest(w.here()); isDense(w.here(), end) {
 		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) {
 			return w.dense(ctx, int(min(end.number-w.prev.Number, denseRecords)))
 		})
@@ -132,58 +133,8 @@ func (w *walk) unplanned(ctx context.Context) ([]*record.Record, error) {
 	return []*record.Record{r}, nil
 }
 
-func (w *walk) isDense(end mark) bool {
-	return end.position-w.prev.Position <= denseGap*(end.number-w.prev.Number)
-}
-
-// nearest forgets the marks that were passed and returns the nearest one ahead: the
-// watermark, if no other is known.
-func (w *walk) nearest() mark {
-	for len(w.marks) > 0 && w.marks[len(w.marks)-1].number <= w.prev.Number {
-		w.marks = w.marks[:len(w.marks)-1]
-	}
-	if len(w.marks) == 0 {
-		w.marks = append(w.marks, mark{w.last.Link.Number, w.last.Position})
-	}
-	return w.marks[len(w.marks)-1]
-}
-
-// ahead returns a mark at most n records ahead, the farthest that is known or a jump away.
-func (w *walk) ahead(ctx context.Context, n uint64) (mark, error) {
-	for {
-		top := w.nearest()
-		if top.number-w.prev.Number <= n {
-			return top, nil
-		}
-		r, err := w.at(ctx, top)
-		if err != nil {
-			return mark{}, err
-		}
-		// The farthest jump that stays ahead: it at least halves the way.
-		i := 0
-		nearer := mark{}
-		for number := range record.Numbers(top.number) {
-			if number <= w.prev.Number {
-				break
-			}
-			nearer = mark{number, r.Link.Back[i].Position}
-			i++
-		}
-		w.marks = append(w.marks, nearer)
-	}
-}
-
-// at reads the record of a mark.
-func (w *walk) at(ctx context.Context, m mark) (*record.Record, error) {
-	if m.position == w.last.Position {
-		return w.last, nil
-	}
-	r, err := w.s.recordAt(ctx, w.key, m.position)
-	if err == nil && r.Link.Number != m.number {
-		err = r.Corrupt("link: record %d stands where a later record's link has record %d", r.Link.Number, m.number)
-	}
-	return r, err
-}
+// here returns the last record taken.
+func (w *walk) here() mark { return mark{w.prev.Number, w.prev.Position} }
 
 // insist reads a page, again while replicas lag, and in the end its first record from
 // the leader.
@@ -195,6 +146,9 @@ func (w *walk) insist(ctx context.Context, read func(context.Context) ([]*record
 		}
 		if ctx.Err() != nil {
 			return nil, ended(ctx.Err(), err)
+		}
+		if err == nil {
+			w.s.happened(ctx, StaleAnswer)
 		}
 		if err != nil && !transient(err) || try >= staleTries {
 			r, err := w.s.leaderNext(ctx, w.key, w.prev)

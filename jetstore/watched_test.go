@@ -26,7 +26,10 @@ type requests struct {
 	first   int // direct gets of the first record
 	batches int // direct gets of more than one record
 	points  int // direct gets by position
-	other   int // anything else, consumers for one
+	made    int // consumers
+	removed int // consumers
+	pulls   int // requests to consumers
+	other   int // anything else
 }
 
 // watchedLog is a log in the memory of a server of its own, whose requests are counted.
@@ -94,10 +97,33 @@ func (l *watchedLog) counted(t *testing.T, f func()) (n requests) {
 				n.points++
 			}
 		default:
-			n.other++
+			switch {
+			case strings.HasPrefix(name, "CONSUMER.CREATE.ENACT."):
+				n.made++
+			case strings.HasPrefix(name, "CONSUMER.DELETE.ENACT."):
+				n.removed++
+			case strings.HasPrefix(name, "CONSUMER.MSG.NEXT.ENACT."):
+				n.pulls++
+			default:
+				n.other++
+			}
 		}
 	}
 	return n
+}
+
+// consumers returns the names of the stream's consumers.
+func (l *watchedLog) consumers(t require.TestingT) (names []string) {
+	js, err := jetstream.New(l.raw)
+	require.NoError(t, err)
+	stream, err := js.Stream(context.Background(), "ENACT")
+	require.NoError(t, err)
+	list := stream.ConsumerNames(context.Background())
+	for name := range list.Name() {
+		names = append(names, name)
+	}
+	require.NoError(t, list.Err())
+	return names
 }
 
 // fill puts n messages of other subjects into the stream.

@@ -201,8 +201,8 @@ func parseUint(s string) (uint64, error) {
 // parseUUID reads a UUID in the one form that String writes.
 func parseUUID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
-	// Parse reads other forms too: in braces, as a URN, without hyphens.
-	if err != nil || len(s) != 36 || strings.ToLower(s) != s {
+	// Parse reads other forms too: in braces, as a URN, without hyphens, in capitals.
+	if err != nil || len(s) != 36 || strings.ContainsAny(s, "ABCDEF") {
 		return uuid.UUID{}, fmt.Errorf("%q is not a UUID in lower case", clip(s))
 	}
 	return id, nil

@@ -147,93 +147,142 @@ func Parse(subjects enact.Subjects, subject string, position uint64, h nats.Head
 	return r, nil
 }
 
+// headerTexts is the values of a record's headers, but for those of others and of metadata.
+type headerTexts struct {
+	expected, count, time, codec, commit, key, link text
+}
+
+// text is a header's value, if the header is there.
+type text struct {
+	value string
+	there bool
+}
+
+// collect takes the log's headers apart in one pass.
+func (r *Record) collect(h nats.Header) (t headerTexts, err error) {
+	for name, values := range h {
+		var into *text
+		switch name {
+		case HeaderExpected:
+			into = &t.expected
+		case HeaderSequence:
+			continue
+		case HeaderCount:
+			into = &t.count
+		case HeaderTime:
+			into = &t.time
+		case HeaderCodec:
+			into = &t.codec
+		case HeaderCommit:
+			into = &t.commit
+		case HeaderKey:
+			into = &t.key
+		case HeaderLink:
+			into = &t.link
+		case HeaderTraceParent:
+			if len(values) > 0 {
+				r.TraceParent = values[0]
+			}
+			continue
+		case HeaderTraceState:
+			if len(values) > 0 {
+				r.TraceState = values[0]
+			}
+			continue
+		default:
+			if !strings.HasPrefix(name, headerPrefix) {
+				continue
+			}
+		}
+		value, err := one(name, values)
+		if err == nil && into == nil {
+			err = r.parseMetadata(name, value)
+		}
+		if err != nil {
+			return t, err
+		}
+		if into != nil {
+			*into = text{value, true}
+		}
+	}
+	if r.TraceParent == "" {
+		r.TraceState = ""
+	}
+	for _, needed := range []struct {
+		name string
+		text
+	}{{HeaderTime, t.time}, {HeaderCommit, t.commit}, {HeaderLink, t.link}} {
+		if !needed.there {
+			_, err := one(needed.name, nil)
+			return t, err
+		}
+	}
+	return t, nil
+}
+
 func (r *Record) parseHeaders(h nats.Header) error {
-	sequence, err := one(h, HeaderSequence)
+	// The sequence comes first: what is wrong with the rest is said of it.
+	sequence, err := one(HeaderSequence, h[HeaderSequence])
 	if err != nil {
 		return err
 	}
 	if r.Sequence, err = parseUint(sequence); err != nil || r.Sequence == 0 {
 		return fmt.Errorf("sequence %q is not a number from 1", clip(sequence))
 	}
-	for k := range h {
-		if !strings.HasPrefix(k, headerPrefix) {
-			continue
-		}
-		value, err := one(h, k)
-		if err != nil {
-			return err
-		}
-		if err := r.parseMetadata(k, value); err != nil {
-			return err
-		}
+	t, err := r.collect(h)
+	if err != nil {
+		return err
 	}
 	count := uint64(1)
-	if v := h[HeaderCount]; v != nil {
-		if count, err = parseUint(v[0]); err != nil || count < 2 || count > MaxEvents {
-			return fmt.Errorf("count %q is not a number from 2 to %d", clip(v[0]), MaxEvents)
+	if t.count.there {
+		if count, err = parseUint(t.count.value); err != nil || count < 2 || count > MaxEvents {
+			return fmt.Errorf("count %q is not a number from 2 to %d", clip(t.count.value), MaxEvents)
 		}
 	}
 	if r.Sequence+count-1 < r.Sequence {
 		return errors.New("sequence overflows")
 	}
-	if r.timesText, err = one(h, HeaderTime); err != nil {
-		return err
-	}
+	r.timesText = t.time.value
 	if r.Times, err = parseTimes(r.timesText, int(count)); err != nil {
 		return err
 	}
 	r.Codec = defaultCodec
-	if v := h[HeaderCodec]; v != nil {
-		if r.Codec = v[0]; r.Codec == defaultCodec || !validCodec(r.Codec) {
+	if t.codec.there {
+		if r.Codec = t.codec.value; r.Codec == defaultCodec || !validCodec(r.Codec) {
 			return fmt.Errorf("codec %q is not a codec's name other than %s, and parameters", clip(r.Codec), defaultCodec)
 		}
 	}
-	commit, err := one(h, HeaderCommit)
-	if err != nil {
+	if r.Commit, err = parseCommit(t.commit.value); err != nil {
 		return err
 	}
-	if r.Commit, err = parseCommit(commit); err != nil {
+	if r.Link, err = parseLink(t.link.value, r.Position, r.Commit.Index); err != nil {
 		return err
 	}
-	link, err := one(h, HeaderLink)
-	if err != nil {
-		return err
-	}
-	if r.Link, err = parseLink(link, r.Position, r.Commit.Index); err != nil {
-		return err
-	}
-	if len(h[HeaderTraceParent]) > 0 {
-		r.TraceParent = h[HeaderTraceParent][0]
-		if len(h[HeaderTraceState]) > 0 {
-			r.TraceState = h[HeaderTraceState][0]
-		}
-	}
-	if err := r.parseFirst(h); err != nil {
+	if err := r.parseFirst(&t); err != nil {
 		return err
 	}
 	return r.checkLink()
 }
 
 // parseFirst reads what only the first record of an append carries.
-func (r *Record) parseFirst(h nats.Header) error {
-	expected, key := h[HeaderExpected], h[HeaderKey]
+func (r *Record) parseFirst(t *headerTexts) error {
 	if r.Commit.Index > 1 {
-		if expected != nil || key != nil {
+		if t.expected.there || t.key.there {
 			return fmt.Errorf("record %d of an append carries %s or %s", r.Commit.Index, HeaderExpected, HeaderKey)
 		}
 		return nil
 	}
-	text, err := one(h, HeaderExpected)
-	if err != nil {
+	if !t.expected.there {
+		_, err := one(HeaderExpected, nil)
 		return err
 	}
-	if n, err := parseUint(text); err != nil || n != r.Previous() {
-		return fmt.Errorf("%s is %q, the link says %d", HeaderExpected, clip(text), r.Previous())
+	if n, err := parseUint(t.expected.value); err != nil || n != r.Previous() {
+		return fmt.Errorf("%s is %q, the link says %d", HeaderExpected, clip(t.expected.value), r.Previous())
 	}
-	if key != nil {
-		k, err := enact.DecodeToken(key[0])
+	if t.key.there {
+		k, err := enact.DecodeToken(t.key.value)
 		if err != nil || k == "" || len(k) > enact.MaxIdempotencyKey || !utf8.ValidString(k) {
-			return fmt.Errorf("key %q is not an idempotency key", clip(key[0]))
+			return fmt.Errorf("key %q is not an idempotency key", clip(t.key.value))
 		}
 		r.Key = k
 	}
@@ -263,11 +312,8 @@ func (r *Record) checkLink() error {
 func (r *Record) parseMetadata(header, value string) error {
 	token, ok := strings.CutPrefix(header, HeaderMetaPrefix)
 	if !ok {
-		switch header {
-		case HeaderVersion:
+		if header == HeaderVersion {
 			return fmt.Errorf("version %s is written by leaving %s out", version, HeaderVersion)
-		case HeaderSequence, HeaderCount, HeaderTime, HeaderCodec, HeaderCommit, HeaderKey, HeaderLink:
-			return nil
 		}
 		return fmt.Errorf("unknown header %s", clip(header))
 	}
@@ -286,14 +332,15 @@ func (r *Record) parseMetadata(header, value string) error {
 	return nil
 }
 
-func one(h nats.Header, name string) (string, error) {
-	switch v := h[name]; len(v) {
+// one returns the value of a header that is there once.
+func one(name string, values []string) (string, error) {
+	switch len(values) {
 	case 0:
 		return "", fmt.Errorf("header %s is missing", clip(name))
 	case 1:
-		return v[0], nil
+		return values[0], nil
 	default:
-		return "", fmt.Errorf("header %s is there %d times", clip(name), len(v))
+		return "", fmt.Errorf("header %s is there %d times", clip(name), len(values))
 	}
 }
 

@@ -1,0 +1,193 @@
+package jetstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+)
+
+const (
+	// feedBytes bounds what the answer to one request of a feed may take, beside one
+	// message of any size.
+	feedBytes = 1 << 20
+	// feedRequests is how many requests are under way at a time: while one is worked
+	// on, the next is on its way.
+	feedRequests = 2
+	// feedPatience is how long the next message may take. A replica that lags gives none,
+	// and another may have it.
+	feedPatience = 500 * time.Millisecond
+	// feedIdle is when the server removes a feed whose owner is gone.
+	feedIdle = time.Minute
+)
+
+// errFeed says that a feed gives nothing more.
+var errFeed = errors.New("enact: the consumer gives nothing more")
+
+// feed is an ephemeral pull consumer over one execution's records, from some position
+// on. What it delivers comes with far less work for the server, and for the client,
+// than the answers to direct gets. It delivers only as many messages as were asked for.
+type feed struct {
+	a      *api
+	stream string
+	name   string
+	sub    *nats.Subscription
+	got    chan *nats.Msg
+	timer  *time.Timer
+	lost   <-chan struct{}
+	under  int // requests under way
+}
+
+// openFeed makes a feed of the subject's messages from position on. close must be
+// called with it.
+func (a *api) openFeed(ctx context.Context, stream, subject string, position uint64, most int) (*feed, error) {
+	f := &feed{
+		a: a, stream: stream, name: "enact-read-" + nuid.Next(),
+		got: make(chan *nats.Msg, feedRequests*(most+1)), timer: time.NewTimer(feedPatience), lost: a.line.lost(),
+	}
+	var err error
+	if f.sub, err = a.nc.ChanSubscribe(a.nc.NewInbox(), f.got); err != nil {
+		return nil, err
+	}
+	type config struct {
+		Name              string        `json:"name"`
+		Description       string        `json:"description"`
+		DeliverPolicy     string        `json:"deliver_policy"`
+		Start             uint64        `json:"opt_start_seq"`
+		AckPolicy         string        `json:"ack_policy"`
+		ReplayPolicy      string        `json:"replay_policy"`
+		Filter            string        `json:"filter_subject"`
+		InactiveThreshold time.Duration `json:"inactive_threshold"`
+		Replicas          int           `json:"num_replicas"`
+		Memory            bool          `json:"mem_storage"`
+	}
+	body := struct {
+		Stream string `json:"stream_name"`
+		Config config `json:"config"`
+	}{stream, config{
+		Name: f.name, Description: "a read of one execution",
+		DeliverPolicy: "by_start_sequence", Start: position, AckPolicy: "none", ReplayPolicy: "instant",
+		Filter: subject, InactiveThreshold: feedIdle, Replicas: 1, Memory: true,
+	}}
+	var created answer
+	if err := a.request(ctx, "CONSUMER.CREATE."+stream+"."+f.name+"."+subject, body, &created); err != nil {
+		f.hangUp()
+		if mayHaveLeft(err) {
+			f.remove()
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *feed) close() {
+	f.hangUp()
+	f.remove()
+}
+
+func (f *feed) hangUp() {
+	f.timer.Stop()
+	// Its only errors are that the subscription or the connection is closed already.
+	_ = f.sub.Unsubscribe()
+}
+
+// remove removes the consumer. What it cannot remove, the server does after feedIdle.
+func (f *feed) remove() {
+	var deleted answer
+	_ = f.a.request(context.Background(), "CONSUMER.DELETE."+f.stream+"."+f.name, nil, &deleted)
+}
+
+// full reports whether as many requests are under way as should be.
+func (f *feed) full() bool { return f.under >= feedRequests }
+
+// ask asks for n more messages.
+func (f *feed) ask(n int) error {
+	body, err := json.Marshal(struct {
+		Batch    int           `json:"batch"`
+		MaxBytes int           `json:"max_bytes"`
+		Expires  time.Duration `json:"expires"`
+	}{n, feedBytes + int(f.a.nc.MaxPayload()), tryTimeout})
+	if err != nil {
+		return err
+	}
+	f.under++
+	return f.a.nc.PublishMsg(&nats.Msg{
+		Subject: f.a.prefix + ".CONSUMER.MSG.NEXT." + f.stream + "." + f.name, Reply: f.sub.Subject, Data: body,
+	})
+}
+
+// next returns the next message. It is nil at the end of a request; short is then the
+// number of messages that the request did not bring, because of their size.
+func (f *feed) next(ctx context.Context) (m *message, short int, err error) {
+	if f.under == 0 {
+		return nil, 0, errFeed
+	}
+	var msg *nats.Msg
+	select {
+	case msg = <-f.got:
+	default:
+		if msg, err = f.wait(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	if msg.Reply == "" {
+		// A request with a bound on bytes ends so, with what it leaves (server/consumer.go).
+		// Any other end is that of a consumer which is gone.
+		short, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages"))
+		if msg.Header.Get("Status") != "409" || err != nil {
+			return nil, 0, fmt.Errorf("%w: %s %s", errFeed, msg.Header.Get("Status"), msg.Header.Get("Description"))
+		}
+		f.under--
+		return nil, short, nil
+	}
+	position, ok := ackPosition(msg.Reply)
+	if !ok {
+		return nil, 0, fmt.Errorf("%w: unexpected reply subject %q", errFeed, msg.Reply)
+	}
+	return &message{subject: msg.Subject, position: position, header: msg.Header, data: msg.Data}, 0, nil
+}
+
+// wait waits for the next message.
+func (f *feed) wait(ctx context.Context) (*nats.Msg, error) {
+	f.timer.Reset(feedPatience)
+	select {
+	case msg := <-f.got:
+		return msg, nil
+	case <-f.timer.C:
+		return nil, errNoAnswer
+	case <-f.lost:
+		return nil, errLost
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// ackPosition takes the stream sequence from the reply subject of a delivered message
+// (ADR-15):
+//
+//	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
+//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<stream seq>.…
+func ackPosition(reply string) (uint64, bool) {
+	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
+	if !ok {
+		return 0, false
+	}
+	before := 3
+	if strings.Count(rest, ".") > 6 {
+		before = 5
+	}
+	for range before {
+		if _, rest, ok = strings.Cut(rest, "."); !ok {
+			return 0, false
+		}
+	}
+	text, _, ok := strings.Cut(rest, ".")
+	position, err := strconv.ParseUint(text, 10, 64)
+	return position, ok && err == nil && position > 0
+}
