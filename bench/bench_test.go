@@ -90,18 +90,31 @@ func open(b *testing.B, nodes int, memory bool, opts []embedded.Option) *place {
 	return &place{store: store, js: js, nc: nc}
 }
 
-// compare alternates raw and ours, n of each per iteration, and reports medians and
-// their ratio: of times, ours to raw.
+// compare alternates raw and ours and reports medians and their ratio: of times, ours to
+// raw.
 func compare(b *testing.B, raw, ours func(i int)) {
 	b.Helper()
-	var r, o []time.Duration
+	compareFloor(b, raw, ours, nil)
+}
+
+// compareFloor does the same, and reports beside them the ratio to raw of the least that
+// the log has to ask of the server for what it promises, without any work of the client's.
+func compareFloor(b *testing.B, raw, ours, floor func(i int)) {
+	b.Helper()
+	var r, o, f []time.Duration
 	i := 0
 	for b.Loop() {
 		r = append(r, timed(func() { raw(i) }))
 		o = append(o, timed(func() { ours(i) }))
+		if floor != nil {
+			f = append(f, timed(func() { floor(i) }))
+		}
 		i++
 	}
 	report(b, r, o)
+	if floor != nil {
+		b.ReportMetric(float64(median(f))/float64(median(r)), "floor/raw")
+	}
 }
 
 func timed(f func()) time.Duration {
