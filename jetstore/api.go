@@ -106,11 +106,11 @@ func (a *api) roundTrip(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 // ask sends one message and waits for its answer.
 func (a *api) ask(ctx context.Context, msg *nats.Msg) (reply *nats.Msg, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, notSent(err)
+		return nil, err
 	}
 	in, err := a.inboxes.take()
 	if err != nil {
-		return nil, notSent(err)
+		return nil, err
 	}
 	lost := a.line.lost()
 	if err = in.send(a.nc, msg); err == nil {

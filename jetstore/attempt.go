@@ -110,6 +110,9 @@ func (s *Store) deliver(ctx context.Context, a *attempt) (position uint64, err e
 	if s.asks.nc.IsClosed() {
 		return 0, notSent(nats.ErrConnectionClosed)
 	}
+	if err := ctx.Err(); err != nil {
+		return 0, notSent(err)
+	}
 	if len(a.messages) == 1 {
 		return s.asks.publish(ctx, s.cfg.stream, a.messages[0])
 	}

@@ -70,7 +70,7 @@ func TestReadAfterAcknowledge(t *testing.T) {
 	for _, srv := range c.Servers() {
 		writeTo, readFrom = append(writeTo, connectTo(t, srv)), append(readFrom, connectTo(t, srv, jetstore.WithTracer(&mended)))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var seen staleness
 	errs := make([]error, writers)
