@@ -38,6 +38,7 @@ func TestErrorTexts(t *testing.T) {
 		{&enact.CorruptError{TenantID: "t", ExecutionID: "e", Position: 5, Sequence: 6, Reason: "a hole"}, enact.ErrCorrupt, `enact: corrupt history of execution "e" of tenant "t" at position 5, sequence 6: a hole`},
 		{&enact.UnsupportedVersionError{Position: 5, Version: "2"}, enact.ErrUnsupportedVersion, `enact: record at position 5 has unsupported version "2"`},
 		{&enact.UnknownCodecError{Position: 5, Codec: "cbor"}, enact.ErrUnknownCodec, `enact: record at position 5 has unknown codec "cbor"`},
+		{&enact.PayloadError{TenantID: "t", ExecutionID: "e", Position: 5, Sequence: 6, Codec: "c;key=k", Err: context.Canceled}, enact.ErrPayload, `enact: payload of execution "e" of tenant "t" at position 5, sequence 6, codec "c;key=k": context canceled`},
 		{&enact.UnknownOutcomeError{TenantID: "t", ExecutionID: "e", CommitID: "c", Predecessor: 3, Events: 2, Cause: context.Canceled}, enact.ErrUnknownOutcome, `enact: outcome of an append of 2 events to execution "e" of tenant "t" is unknown (commit c after position 3): context canceled`},
 		{&enact.UnknownOutcomeError{TenantID: "t", ExecutionID: "e", CommitID: "c"}, enact.ErrUnknownOutcome, `enact: outcome of an append of 0 events to execution "e" of tenant "t" is unknown (commit c after position 0)`},
 		{
@@ -49,7 +50,7 @@ func TestErrorTexts(t *testing.T) {
 	sentinels := []error{
 		enact.ErrConflict, enact.ErrTenantMismatch, enact.ErrAmbiguousExecution, enact.ErrInvalidID, enact.ErrInvalidEvent, enact.ErrInvalidOption,
 		enact.ErrEmptyBatch, enact.ErrKeyReused, enact.ErrTooLarge, enact.ErrUnknownOutcome, enact.ErrCorrupt, enact.ErrUnsupportedVersion,
-		enact.ErrUnknownCodec, enact.ErrStale, enact.ErrStreamNotFound, enact.ErrStreamConfig, enact.ErrServerTooOld, enact.ErrClosed,
+		enact.ErrUnknownCodec, enact.ErrPayload, enact.ErrStale, enact.ErrStreamNotFound, enact.ErrStreamConfig, enact.ErrServerTooOld, enact.ErrClosed,
 	}
 	for _, tt := range tests {
 		require.Equal(t, tt.text, tt.err.Error())

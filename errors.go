@@ -35,6 +35,8 @@ var (
 	ErrUnsupportedVersion = errors.New("enact: unsupported record version")
 	// ErrUnknownCodec is matched by [*UnknownCodecError].
 	ErrUnknownCodec = errors.New("enact: unknown codec")
+	// ErrPayload is matched by [*PayloadError].
+	ErrPayload = errors.New("enact: payload cannot be decoded now")
 	// ErrStale is returned when no answer as recent as asked for (AtLeast, or what the store has already seen) was had before the context ended.
 	ErrStale = errors.New("enact: answer is older than required")
 	// ErrStreamNotFound is returned when the stream of the log does not exist.
@@ -165,6 +167,27 @@ func (e *UnknownCodecError) Error() string {
 	return fmt.Sprintf("enact: record at position %d has unknown codec %q", e.Position, clip(e.Codec))
 }
 func (e *UnknownCodecError) Unwrap() error { return ErrUnknownCodec }
+
+// PayloadError is returned by a read for a record that is sound, as far as can be
+// told, but whose payload could not be decoded here and now: the key ring did not
+// answer or does not know the key, or the payload decodes to more than its codec was
+// told to allow. Reading again may succeed. errors.Is(err, ErrPayload); it also matches
+// the reason.
+type PayloadError struct {
+	TenantID    TenantID
+	ExecutionID ExecutionID
+	Position    uint64 // stream sequence of the record
+	Sequence    uint64 // sequence of its first event
+	Codec       string // as in the record's header
+	Err         error
+}
+
+func (e *PayloadError) Error() string {
+	return fmt.Sprintf("enact: payload of execution %q of tenant %q at position %d, sequence %d, codec %q: %v",
+		clip(string(e.ExecutionID)), clip(string(e.TenantID)), e.Position, e.Sequence, clip(e.Codec), e.Err)
+}
+
+func (e *PayloadError) Unwrap() []error { return []error{ErrPayload, e.Err} }
 
 // UnknownOutcomeError is returned by an append that was sent and neither
 // acknowledged nor proven absent before its context ended. The events may be

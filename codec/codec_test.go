@@ -3,6 +3,7 @@ package codec_test
 import (
 	"bytes"
 	"compress/flate"
+	"context"
 	"fmt"
 	"io"
 	"testing"
@@ -59,10 +60,72 @@ func TestLookup(t *testing.T) {
 		require.True(t, ok, header)
 		require.Equal(t, want, c, header)
 	}
-	for _, header := range []string{"", ";", ";json", "JSON", "json ", " json", "json+zstd", "a", "a+", "a+b,json"} {
+	for _, header := range []string{"", ";", ";json", "JSON", "json ", " json", "json+zstd+aes256gcm", "json+br", "a", "a+", "a+b,json"} {
 		_, ok := set.Lookup(header)
 		require.False(t, ok, header)
 	}
+}
+
+// many is a codec of several names.
+type many struct {
+	codec.JSON
+	names []string
+}
+
+func (m many) Name() string { return m.names[0] }
+
+func (m many) Names() []string { return m.names }
+
+func (m many) Overhead() int { return len(m.names) }
+
+func TestNewSetSeveralNames(t *testing.T) {
+	m := &many{names: []string{"a", "b", "json", "a"}}
+	set, err := codec.NewSet(m, nil, named{name: "c"})
+	require.NoError(t, err)
+	for _, name := range []string{"a", "b"} {
+		c, ok := set.Lookup(name + ";x")
+		require.True(t, ok)
+		require.Same(t, m, c)
+	}
+	c, ok := set.Lookup("json")
+	require.True(t, ok)
+	require.Equal(t, codec.JSON{}, c, "it is JSON that reads JSON")
+	for _, codecs := range [][]codec.Codec{
+		{m, named{name: "b"}},
+		{named{name: "b"}, m},
+		{m, &many{names: []string{"c", "b"}}},
+		{&many{names: []string{"json", "b"}}},
+	} {
+		_, err = codec.NewSet(codecs...)
+		require.ErrorIs(t, err, codec.ErrDuplicateName)
+	}
+	_, err = codec.NewSet(&many{names: []string{"a", "B"}})
+	require.ErrorIs(t, err, codec.ErrInvalidName)
+	require.Equal(t, 4, codec.Overhead(m))
+	require.Zero(t, codec.Overhead(codec.JSON{}))
+}
+
+// Zstd is there unless another one takes its place.
+func TestSetsReadZstd(t *testing.T) {
+	made, err := codec.NewSet()
+	require.NoError(t, err)
+	for _, set := range []codec.Set{{}, made} {
+		c, ok := set.Lookup("json+zstd")
+		require.True(t, ok)
+		require.IsType(t, &codec.Zstd{}, c)
+	}
+	mine := newZstd(t, nil, codec.MaxDecoded(1000))
+	sealed, _, _ := newSealed(t, mine)
+	made, err = codec.NewSet(sealed, mine)
+	require.NoError(t, err)
+	c, ok := made.Lookup("json+zstd")
+	require.True(t, ok)
+	require.Same(t, mine, c)
+	made, err = codec.NewSet(named{name: "json+zstd"})
+	require.NoError(t, err)
+	c, ok = made.Lookup("json+zstd")
+	require.True(t, ok)
+	require.Equal(t, named{name: "json+zstd"}, c)
 }
 
 func TestEmptySetHasJSON(t *testing.T) {
@@ -84,8 +147,8 @@ type deflated struct{ text codec.JSON }
 
 func (deflated) Name() string { return "json+deflate" }
 
-func (d deflated) Encode(dst []byte, place codec.Place, events []enact.Event) ([]byte, string, error) {
-	text, _, err := d.text.Encode(nil, place, events)
+func (d deflated) Encode(ctx context.Context, dst []byte, place codec.Place, events []enact.Event) ([]byte, string, error) {
+	text, _, err := d.text.Encode(ctx, nil, place, events)
 	if err != nil {
 		return nil, "", err
 	}
@@ -101,13 +164,13 @@ func (d deflated) Encode(dst []byte, place codec.Place, events []enact.Event) ([
 	return b.Bytes(), d.Name() + ";level=1", err
 }
 
-func (d deflated) Decode(payload []byte, _ string, place codec.Place, n int) ([]enact.Event, error) {
+func (d deflated) Decode(ctx context.Context, payload []byte, _ string, place codec.Place, n int) ([]enact.Event, error) {
 	const limit = 8 << 20 // a short payload must not fill the memory
 	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(payload)), limit))
 	if err != nil {
 		return nil, err
 	}
-	return d.text.Decode(text, codec.JSONName, place, n)
+	return d.text.Decode(ctx, text, codec.JSONName, place, n)
 }
 
 // A record's Enact-Codec names the codec that reads its payload; what follows the
@@ -118,8 +181,9 @@ func ExampleNewSet() {
 		fmt.Println(err)
 		return
 	}
+	ctx := context.Background()
 	place := codec.Place{TenantID: "acme", ExecutionID: "exec_1", Sequence: 1}
-	payload, header, err := deflated{}.Encode(nil, place, []enact.Event{
+	payload, header, err := deflated{}.Encode(ctx, nil, place, []enact.Event{
 		enact.ExecutionStarted{}, enact.ExecutionPaused{Reason: "waiting for approval"},
 	})
 	if err != nil {
@@ -130,7 +194,7 @@ func ExampleNewSet() {
 
 	reader, ok := set.Lookup(header)
 	fmt.Println(ok)
-	events, err := reader.Decode(payload, header, place, 2)
+	events, err := reader.Decode(ctx, payload, header, place, 2)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ type JSON struct{}
 func (JSON) Name() string { return JSONName }
 
 // Encode implements [Codec].
-func (JSON) Encode(dst []byte, _ Place, events []enact.Event) ([]byte, string, error) {
+func (JSON) Encode(_ context.Context, dst []byte, _ Place, events []enact.Event) ([]byte, string, error) {
 	var err error
 	if len(events) == 1 {
 		dst, err = enact.AppendEvent(dst, events[0])
@@ -40,10 +41,8 @@ func (JSON) Encode(dst []byte, _ Place, events []enact.Event) ([]byte, string, e
 	return append(dst, ']'), JSONName, nil
 }
 
-// AppendJSON appends the payload that [JSON] makes of events whose JSON is at hand, as
-// enact.AppendEvent writes it. It is no method, so that a codec which embeds JSON
-// cannot pass for JSON with it.
-func AppendJSON(dst []byte, texts []json.RawMessage) []byte {
+// appendTexts appends the payload that [JSON] makes of events with these texts.
+func appendTexts(dst []byte, texts []json.RawMessage) []byte {
 	if len(texts) == 1 {
 		return append(dst, texts[0]...)
 	}
@@ -61,7 +60,7 @@ func AppendJSON(dst []byte, texts []json.RawMessage) []byte {
 }
 
 // Decode implements [Codec].
-func (JSON) Decode(payload []byte, _ string, _ Place, n int) ([]enact.Event, error) {
+func (JSON) Decode(_ context.Context, payload []byte, _ string, _ Place, n int) ([]enact.Event, error) {
 	events := make([]enact.Event, 0, n)
 	if n == 1 {
 		e, err := enact.ParseEvent(payload)

@@ -28,11 +28,11 @@ func TestJSONText(t *testing.T) {
 		{[]enact.Event{paused, resumed}, `[{"type":"execution_paused","reason":"<é>"},{"type":"execution_resumed"}]`},
 		{[]enact.Event{resumed, unknown, resumed}, `[{"type":"execution_resumed"},{"x": 1.0,"type":"new"},{"type":"execution_resumed"}]`},
 	} {
-		payload, header, err := codec.JSON{}.Encode([]byte("before "), codec.Place{}, tt.events)
+		payload, header, err := codec.JSON{}.Encode(t.Context(), []byte("before "), codec.Place{}, tt.events)
 		require.NoError(t, err)
 		require.Equal(t, "json", header)
 		require.Equal(t, "before "+tt.text, string(payload))
-		events, err := codec.JSON{}.Decode([]byte(tt.text), header, codec.Place{}, len(tt.events))
+		events, err := codec.JSON{}.Decode(t.Context(), []byte(tt.text), header, codec.Place{}, len(tt.events))
 		require.NoError(t, err)
 		require.Equal(t, tt.events, events)
 	}
@@ -40,7 +40,7 @@ func TestJSONText(t *testing.T) {
 
 // Space between the tokens of the array changes nothing.
 func TestJSONReadsSpace(t *testing.T) {
-	events, err := codec.JSON{}.Decode([]byte(" [\n{ \"type\" : \"execution_resumed\" } ,\t{\"type\":\"execution_resumed\"}\r\n] \n"), "json", codec.Place{}, 2)
+	events, err := codec.JSON{}.Decode(t.Context(), []byte(" [\n{ \"type\" : \"execution_resumed\" } ,\t{\"type\":\"execution_resumed\"}\r\n] \n"), "json", codec.Place{}, 2)
 	require.NoError(t, err)
 	require.Equal(t, []enact.Event{enact.ExecutionResumed{}, enact.ExecutionResumed{}}, events)
 }
@@ -87,7 +87,7 @@ func TestJSONRefusesPayloads(t *testing.T) {
 		"text that is not UTF-8":    {2, `[` + e + ",{\"type\":\"execution_paused\",\"reason\":\"\xff\"}]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			events, err := codec.JSON{}.Decode([]byte(tt.text), "json", codec.Place{}, tt.n)
+			events, err := codec.JSON{}.Decode(t.Context(), []byte(tt.text), "json", codec.Place{}, tt.n)
 			require.Error(t, err)
 			require.Nil(t, events)
 		})
@@ -95,7 +95,7 @@ func TestJSONRefusesPayloads(t *testing.T) {
 }
 
 func TestJSONSaysWhichEventIsInvalid(t *testing.T) {
-	_, err := codec.JSON{}.Decode([]byte(`[{"type":"execution_resumed"},{"type":"execution_paused"}]`), "json", codec.Place{}, 2)
+	_, err := codec.JSON{}.Decode(t.Context(), []byte(`[{"type":"execution_resumed"},{"type":"execution_paused"}]`), "json", codec.Place{}, 2)
 	require.ErrorIs(t, err, enact.ErrInvalidEvent)
 	require.ErrorContains(t, err, "event 1 of the payload")
 }
@@ -110,7 +110,7 @@ func TestJSONRefusesEvents(t *testing.T) {
 		{enact.ExecutionResumed{}, &enact.ExecutionResumed{}},
 		{enact.ExecutionResumed{}, enact.ToolCallStarted{}},
 	} {
-		payload, _, err := codec.JSON{}.Encode([]byte("x"), codec.Place{}, events)
+		payload, _, err := codec.JSON{}.Encode(t.Context(), []byte("x"), codec.Place{}, events)
 		require.ErrorIs(t, err, enact.ErrInvalidEvent)
 		require.Nil(t, payload)
 	}
@@ -122,7 +122,7 @@ func TestJSONLaw(t *testing.T) {
 	event := rapid.OneOf(eventgen.Event(), eventgen.Event(), eventgen.Unknown())
 	rapid.Check(t, func(t *rapid.T) {
 		events := rapid.SliceOfN(event, 1, 6).Draw(t, "events")
-		payload, header, err := codec.JSON{}.Encode(nil, codec.Place{}, events)
+		payload, header, err := codec.JSON{}.Encode(t.Context(), nil, codec.Place{}, events)
 		require.NoError(t, err)
 		require.True(t, json.Valid(payload))
 
@@ -131,16 +131,19 @@ func TestJSONLaw(t *testing.T) {
 			texts[i], err = enact.AppendEvent(nil, e)
 			require.NoError(t, err)
 		}
-		require.Equal(t, "before "+string(payload), string(codec.AppendJSON([]byte("before "), texts)))
+		fromTexts, header2, err := codec.EncodeTexts(t.Context(), codec.JSON{}, []byte("before "), codec.Place{}, nil, texts)
+		require.NoError(t, err)
+		require.Equal(t, header, header2)
+		require.Equal(t, "before "+string(payload), string(fromTexts))
 
 		for n := range 8 {
 			if n > 0 && n != len(events) {
-				_, err := codec.JSON{}.Decode(payload, header, codec.Place{}, n)
+				_, err := codec.JSON{}.Decode(t.Context(), payload, header, codec.Place{}, n)
 				require.Error(t, err, "%d events read as %d", len(events), n)
 			}
 		}
 		before := slices.Clone(payload)
-		back, err := codec.JSON{}.Decode(payload, header, codec.Place{}, len(events))
+		back, err := codec.JSON{}.Decode(t.Context(), payload, header, codec.Place{}, len(events))
 		require.NoError(t, err, "%s", payload)
 		require.Equal(t, string(before), string(payload), "the payload is left alone")
 		clear(payload)
@@ -152,13 +155,13 @@ func TestJSONLaw(t *testing.T) {
 func TestJSONEndLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		events := rapid.SliceOfN(eventgen.Event(), 1, 3).Draw(t, "events")
-		payload, header, err := codec.JSON{}.Encode(nil, codec.Place{}, events)
+		payload, header, err := codec.JSON{}.Encode(t.Context(), nil, codec.Place{}, events)
 		require.NoError(t, err)
 		cut := rapid.IntRange(0, len(payload)-1).Draw(t, "cut")
-		_, err = codec.JSON{}.Decode(payload[:cut:cut], header, codec.Place{}, len(events))
+		_, err = codec.JSON{}.Decode(t.Context(), payload[:cut:cut], header, codec.Place{}, len(events))
 		require.Error(t, err, "%s", payload[:cut])
 		more := append(payload, rapid.Byte().Filter(func(b byte) bool { return !bytes.ContainsRune([]byte(" \t\r\n"), rune(b)) }).Draw(t, "more"))
-		_, err = codec.JSON{}.Decode(more, header, codec.Place{}, len(events))
+		_, err = codec.JSON{}.Decode(t.Context(), more, header, codec.Place{}, len(events))
 		require.Error(t, err, "%q", more)
 	})
 }
@@ -173,19 +176,19 @@ func FuzzJSONDecode(f *testing.F) {
 	f.Add([]byte(`[[`), 3)
 	f.Fuzz(func(t *testing.T, payload []byte, n int) {
 		n = 1 + n&1023
-		events, err := codec.JSON{}.Decode(payload, "json", codec.Place{}, n)
+		events, err := codec.JSON{}.Decode(t.Context(), payload, "json", codec.Place{}, n)
 		if err != nil {
 			return
 		}
 		require.Len(t, events, n)
 		require.True(t, json.Valid(payload), "%q", payload)
-		again, header, err := codec.JSON{}.Encode(nil, codec.Place{}, events)
+		again, header, err := codec.JSON{}.Encode(t.Context(), nil, codec.Place{}, events)
 		if err != nil {
 			// Types that begin with "enact." are read but never written by this release.
 			require.ErrorContains(t, err, "is reserved")
 			return
 		}
-		back, err := codec.JSON{}.Decode(again, header, codec.Place{}, n)
+		back, err := codec.JSON{}.Decode(t.Context(), again, header, codec.Place{}, n)
 		require.NoError(t, err, "%s", again)
 		require.Equal(t, events, back)
 	})
@@ -198,12 +201,12 @@ func BenchmarkJSONDecode(b *testing.B) {
 			for i := range events {
 				events[i] = enact.StepCompleted{StepID: "step_2qJ8fVvB0mYc4kN7sTzRdWxEa1G", Output: new(strings.Repeat("x", 150)), DurationMS: 12}
 			}
-			payload, header, err := codec.JSON{}.Encode(nil, codec.Place{}, events)
+			payload, header, err := codec.JSON{}.Encode(b.Context(), nil, codec.Place{}, events)
 			require.NoError(b, err)
 			b.SetBytes(int64(len(payload)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := (codec.JSON{}).Decode(payload, header, codec.Place{}, n); err != nil {
+				if _, err := (codec.JSON{}).Decode(b.Context(), payload, header, codec.Place{}, n); err != nil {
 					b.Fatal(err)
 				}
 			}

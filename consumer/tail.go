@@ -206,7 +206,7 @@ func (t *tail) deliver(ctx context.Context, msg jetstream.Msg) error {
 		_, err := t.catchUp(ctx)
 		return err
 	}
-	events, err := r.Events(store.Codecs())
+	events, err := r.Events(ctx, store.Codecs())
 	if err != nil {
 		return err
 	}

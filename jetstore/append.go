@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/enactlog/enact"
-	"github.com/enactlog/enact/codec"
 	"github.com/enactlog/enact/internal/record"
 )
 
@@ -188,16 +187,18 @@ func torn(last *record.Record) error {
 // with appends that wait and can share its record. On success the lane's tail is the
 // last one's.
 func (c *commit) attempt(ctx context.Context, l *lane) (enact.Receipt, error) {
-	if l.tail.Number == 0 {
-		if err := c.prepareCreation(ctx, l); err != nil {
-			return enact.Receipt{}, err
-		}
-	}
 	for {
 		g := l.gather(c)
-		if err := g.encode(l); err != nil {
+		if err := g.encode(ctx, l); err != nil {
 			l.giveBack(g)
 			return enact.Receipt{}, err
+		}
+		if l.tail.Number == 0 {
+			// Behind the encoding: what cannot be encoded leaves no index entry.
+			if err := c.prepareCreation(ctx, l); err != nil {
+				l.giveBack(g)
+				return enact.Receipt{}, err
+			}
 		}
 		if !l.launch(g) {
 			l.giveBack(g)
@@ -245,7 +246,7 @@ func (c *commit) prepareCreation(ctx context.Context, l *lane) error {
 
 // encode makes the group's messages behind the lane's tail. A group of several is one
 // record under the first one's commit id.
-func (g *group) encode(l *lane) error {
+func (g *group) encode(ctx context.Context, l *lane) error {
 	lead := g.members[0].c
 	s := lead.s
 	events, texts, times, groups := lead.batch.Events, lead.texts, lead.times, lead.groups
@@ -271,17 +272,10 @@ func (g *group) encode(l *lane) error {
 		if i == 0 {
 			r.Key = opts.IdempotencyKey
 		}
-		var err error
-		if _, plain := s.cfg.write.(codec.JSON); plain && n == 1 {
-			r.Payload, r.Codec = texts[next], codec.JSONName
-		} else if plain {
-			r.Payload, r.Codec = codec.AppendJSON(nil, texts[next:next+n]), codec.JSONName
-		} else {
-			r.Payload, r.Codec, err = s.cfg.write.Encode(nil, r.Place(), events[next:next+n])
-		}
-		if err != nil {
+		if err := s.encodePayload(ctx, r, events[next:next+n], texts[next:next+n]); err != nil {
 			return err
 		}
+		var err error
 		if tail, err = r.After(tail); err != nil {
 			return err
 		}

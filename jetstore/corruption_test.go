@@ -354,8 +354,8 @@ type otherCodec struct{ codec.JSON }
 
 func (otherCodec) Name() string { return "other" }
 
-func (c otherCodec) Encode(dst []byte, place codec.Place, events []enact.Event) ([]byte, string, error) {
-	payload, _, err := c.JSON.Encode(dst, place, events)
+func (c otherCodec) Encode(ctx context.Context, dst []byte, place codec.Place, events []enact.Event) ([]byte, string, error) {
+	payload, _, err := c.JSON.Encode(ctx, dst, place, events)
 	return payload, c.Name(), err
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
 	"github.com/enactlog/enact/internal/record"
 )
 
@@ -43,7 +44,8 @@ func lowestInWindow(last uint64, window int) uint64 {
 
 // findKey looks for the batch's key in the execution's last records. Where it
 // stands, the first append's receipt is returned if the events are the same,
-// enact.ErrKeyReused otherwise. The lane is warm.
+// enact.ErrKeyReused otherwise, and an [*enact.PayloadError] where the first append's
+// cannot be read. The lane is warm.
 func (s *Store) findKey(ctx context.Context, l *lane, b *enact.Batch) (receipt enact.Receipt, found bool, err error) {
 	if err := s.learnKeys(ctx, l); err != nil {
 		return enact.Receipt{}, false, err
@@ -119,11 +121,15 @@ func (s *Store) duplicate(ctx context.Context, key execution, e keyEntry, b *ena
 		if err != nil {
 			return enact.Receipt{}, err
 		}
-		stored, err := r.Events(s.cfg.codecs)
+		stored, err := r.Events(ctx, s.cfg.codecs)
 		if err != nil {
 			return enact.Receipt{}, err
 		}
 		for _, ev := range stored {
+			if gone, ok := ev.Event.(enact.Unreadable); ok {
+				// Nobody can tell any more whether the events are the same.
+				return enact.Receipt{}, r.Undecoded(&codec.KeyError{TenantID: key.tenant, KeyID: gone.KeyID, Err: codec.ErrKeyDropped})
+			}
 			if !sameEvent(ev.Event, b.Events[next]) {
 				return enact.Receipt{}, reused
 			}

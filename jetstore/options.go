@@ -161,10 +161,15 @@ func WithKeyWindow(records int) Option {
 	}
 }
 
-// WithCodec makes the store write with w and read what w and others write. JSON
-// is always read. Default: JSON.
+// WithCodec makes the store write with w and read what w and others write. JSON and
+// zstd are always read (see codec.NewSet), so that a log which changes its codec stays
+// readable. Default (and nil): JSON. Errors are codec.ErrInvalidName and
+// codec.ErrDuplicateName.
 func WithCodec(w codec.Codec, others ...codec.Codec) Option {
 	return func(c *config) (err error) {
+		if w == nil {
+			w = codec.JSON{}
+		}
 		if c.codecs, err = codec.NewSet(append([]codec.Codec{w}, others...)...); err == nil {
 			c.write = w
 		}

@@ -1,7 +1,12 @@
 package jetstore
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
 	"github.com/enactlog/enact/internal/record"
 )
 
@@ -14,8 +19,10 @@ const (
 )
 
 // pack divides the append's events into as few records as the record's limits
-// allow, in order, and returns the number of events of each. One event alone may
-// exceed them, up to what the server takes, which encode checks. It returns an
+// allow, in order, and returns the number of events of each. It goes by the events'
+// JSON: what a codec may add is reserved, what it saves is saved on the wire and on disk.
+// One event alone may exceed the limits, up to what the server takes, which encode
+// checks. It returns an
 // [*enact.TooLargeError] for more records than a transaction can hold.
 func pack(c *commit) ([]int, error) {
 	if len(c.texts) == 1 {
@@ -49,12 +56,26 @@ func pack(c *commit) ([]int, error) {
 	return groups, nil
 }
 
-// reservedHeaders bounds the header bytes of one of the append's records, but for
-// the list of its events' times.
+// reservedHeaders bounds the bytes of one of the append's records that are not its
+// events': its headers, but for the list of the events' times, and what the codec adds.
 func reservedHeaders(c *commit) int {
-	n := fixedHeaders + 3*len(c.batch.Options.IdempotencyKey)
+	n := fixedHeaders + 3*len(c.batch.Options.IdempotencyKey) + codec.Overhead(c.s.cfg.write)
 	for k, v := range c.batch.Options.Metadata {
 		n += len(enact.EncodeToken(k)) + len(enact.EncodeToken(v)) + headerPerMeta
 	}
 	return n
+}
+
+// encodePayload sets the record's payload and codec, for the place that the record has.
+// It returns what the codec returned, and an [*enact.OptionError] for a codec that
+// writes under a name which the store could not read again.
+func (s *Store) encodePayload(ctx context.Context, r *record.Record, events []enact.Event, texts []json.RawMessage) (err error) {
+	r.Payload, r.Codec, err = codec.EncodeTexts(ctx, s.cfg.write, nil, r.Place(), events, texts)
+	if err != nil {
+		return err
+	}
+	if _, ok := s.cfg.codecs.Lookup(r.Codec); !ok {
+		return &enact.OptionError{Option: "WithCodec", Reason: fmt.Sprintf("codec %q wrote %.160q, which no codec of the store reads", s.cfg.write.Name(), r.Codec)}
+	}
+	return nil
 }

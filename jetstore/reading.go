@@ -11,6 +11,10 @@ import (
 // backwardsPage is how many events a backwards read takes at a time.
 const backwardsPage = 512
 
+// decodeAtOnce is how many records are decoded before their events are passed on: what
+// is compressed may become very much.
+const decodeAtOnce = 16
+
 // reading is one read on its way, a page at a time. Between pages it holds nothing on
 // the server. While the caller looks at a page of a long history, the next one is
 // fetched; close waits for that to end.
@@ -23,11 +27,12 @@ type reading struct {
 
 	opened bool
 	key    execution
-	last   *record.Record // the watermark; nil: no events
-	lo, hi uint64         // sequences still to be read, inclusive; lo > hi: none
-	walk   *walk          // forwards
-	torn   error          // what the history ends with, once hi is read
-	fault  error          // of the record behind the events that were returned last
+	last   *record.Record   // the watermark; nil: no events
+	lo, hi uint64           // sequences still to be read, inclusive; lo > hi: none
+	walk   *walk            // forwards
+	taken  []*record.Record // of the walk, not yet decoded
+	torn   error            // what the history ends with, once hi is read
+	fault  error            // of the record behind the events that were returned last
 
 	fetched chan fetched       // the next page, on its way; nil: not begun
 	cancel  context.CancelFunc // of that
@@ -77,11 +82,16 @@ func (rd *reading) next(ctx context.Context) ([]enact.StoredEvent, error) {
 		return page, err
 	}
 	for {
-		records, err := rd.take(ctx)
-		if err != nil {
-			return nil, err
+		if len(rd.taken) == 0 {
+			records, err := rd.take(ctx)
+			if err != nil {
+				return nil, err
+			}
+			rd.taken = records
 		}
-		page, err := rd.s.decode(records, rd.lo, rd.hi)
+		n := min(len(rd.taken), decodeAtOnce)
+		page, err := rd.decode(ctx, rd.taken[:n])
+		rd.taken = rd.taken[n:]
 		if n := len(page); n > 0 {
 			rd.lo = page[n-1].Sequence + 1
 			rd.fault = err
@@ -91,6 +101,16 @@ func (rd *reading) next(ctx context.Context) ([]enact.StoredEvent, error) {
 			return nil, err
 		}
 	}
+}
+
+// decode returns the events of records that the read wants. A codec may have to wait for
+// a key.
+func (rd *reading) decode(ctx context.Context, records []*record.Record) (page []enact.StoredEvent, err error) {
+	err = rd.within(ctx, func(ctx context.Context) (err error) {
+		page, err = rd.s.decode(ctx, records, rd.lo, rd.hi)
+		return err
+	})
+	return page, err
 }
 
 // within runs one wait for the server.
@@ -242,7 +262,7 @@ func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, erro
 		if err != nil {
 			return nil, err
 		}
-		events, err := rd.s.decode(records, from, rd.hi)
+		events, err := rd.s.decode(ctx, records, from, rd.hi)
 		if err != nil {
 			return nil, err
 		}
@@ -255,7 +275,7 @@ func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, erro
 
 // decode returns the events of records within [lo, hi], with an error those before the
 // record that has no readable events.
-func (s *Store) decode(records []*record.Record, lo, hi uint64) ([]enact.StoredEvent, error) {
+func (s *Store) decode(ctx context.Context, records []*record.Record, lo, hi uint64) ([]enact.StoredEvent, error) {
 	n := 0
 	for _, r := range records {
 		n += r.Count()
@@ -265,7 +285,7 @@ func (s *Store) decode(records []*record.Record, lo, hi uint64) ([]enact.StoredE
 		if r.Last() < lo || r.Sequence > hi {
 			continue
 		}
-		events, err := r.Events(s.cfg.codecs)
+		events, err := r.Events(ctx, s.cfg.codecs)
 		if err != nil {
 			return page, err
 		}

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func BenchmarkBuild(b *testing.B) {
 			for b.Loop() {
 				built := *r
 				var err error
-				if built.Payload, built.Codec, err = (codec.JSON{}).Encode(nil, built.Place(), event); err != nil {
+				if built.Payload, built.Codec, err = (codec.JSON{}).Encode(context.Background(), nil, built.Place(), event); err != nil {
 					b.Fatal(err)
 				}
 				if _, err := built.After(t); err != nil {

@@ -30,7 +30,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if _, err := r.Events(codec.Set{}); err != nil && !errors.Is(err, enact.ErrCorrupt) && !errors.Is(err, enact.ErrUnknownCodec) {
+		if _, err := r.Events(t.Context(), codec.Set{}); err != nil && !errors.Is(err, enact.ErrCorrupt) && !errors.Is(err, enact.ErrUnknownCodec) {
 			t.Fatalf("an error of no kind: %v", err)
 		}
 		r.Follows(enact.Chain{})

@@ -154,7 +154,7 @@ func TestGoldenHistories(t *testing.T) {
 			if name == "codec" {
 				continue
 			}
-			events, err := r.Events(codec.Set{})
+			events, err := r.Events(t.Context(), codec.Set{})
 			require.NoError(t, err, name)
 			require.Len(t, events, r.Count())
 		}

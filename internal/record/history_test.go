@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -53,7 +54,7 @@ func newRecord(commit, i, n, count int) *Record {
 		TenantID: testTenant, ExecutionID: testExecution, Times: times, Commit: Commit{ID: testCommit(commit), Index: i, Of: n},
 	}
 	var err error
-	if r.Payload, r.Codec, err = (codec.JSON{}).Encode(nil, r.Place(), events); err != nil {
+	if r.Payload, r.Codec, err = (codec.JSON{}).Encode(context.Background(), nil, r.Place(), events); err != nil {
 		panic(err)
 	}
 	return r

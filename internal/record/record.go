@@ -7,7 +7,9 @@
 package record
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -186,18 +188,21 @@ func (r *Record) Corrupt(format string, args ...any) error {
 }
 
 // Events decodes the payload. It returns an [*enact.UnknownCodecError] for a codec
-// that is not in the set and an [*enact.CorruptError] for a payload that does not
-// decode to the record's events.
-func (r *Record) Events(codecs codec.Set) ([]enact.StoredEvent, error) {
+// that is not in the set, an [*enact.PayloadError] for a payload that could not be
+// decoded here and now, and an [*enact.CorruptError] for one that does not decode to
+// the record's events.
+func (r *Record) Events(ctx context.Context, codecs codec.Set) ([]enact.StoredEvent, error) {
 	c, ok := codecs.Lookup(r.Codec)
 	if !ok {
 		return nil, &enact.UnknownCodecError{Position: r.Position, Sequence: r.Sequence, Codec: r.Codec}
 	}
-	events, err := c.Decode(r.Payload, r.Codec, r.Place(), r.Count())
-	if err != nil {
+	events, err := c.Decode(ctx, r.Payload, r.Codec, r.Place(), r.Count())
+	switch {
+	case err != nil && (ctx.Err() != nil || errors.Is(err, codec.ErrUnavailable) || errors.Is(err, enact.ErrTooLarge)):
+		return nil, r.Undecoded(err)
+	case err != nil:
 		return nil, r.Corrupt("payload: %v", err)
-	}
-	if len(events) != r.Count() {
+	case len(events) != r.Count():
 		return nil, r.Corrupt("payload: codec %q gave %d events for %d", r.Codec, len(events), r.Count())
 	}
 	stored := make([]enact.StoredEvent, len(events))
@@ -208,4 +213,11 @@ func (r *Record) Events(codecs codec.Set) ([]enact.StoredEvent, error) {
 		}
 	}
 	return stored, nil
+}
+
+// Undecoded returns a PayloadError about the record.
+func (r *Record) Undecoded(err error) error {
+	return &enact.PayloadError{
+		TenantID: r.TenantID, ExecutionID: r.ExecutionID, Position: r.Position, Sequence: r.Sequence, Codec: r.Codec, Err: err,
+	}
 }

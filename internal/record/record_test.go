@@ -1,7 +1,9 @@
 package record
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -23,7 +25,7 @@ type counted struct {
 
 func (counted) Name() string { return "cbor" }
 
-func (c counted) Decode([]byte, string, codec.Place, int) ([]enact.Event, error) {
+func (c counted) Decode(context.Context, []byte, string, codec.Place, int) ([]enact.Event, error) {
 	return make([]enact.Event, c.events), c.err
 }
 
@@ -32,7 +34,7 @@ func TestEvents(t *testing.T) {
 	s.m.Header[HeaderCodec] = []string{"json;anything"}
 	r, err := s.parse()
 	require.NoError(t, err)
-	events, err := r.Events(codec.Set{})
+	events, err := r.Events(t.Context(), codec.Set{})
 	require.NoError(t, err)
 	require.Equal(t, []enact.StoredEvent{
 		{
@@ -49,7 +51,7 @@ func TestEvents(t *testing.T) {
 func TestEventsUnknownCodec(t *testing.T) {
 	r, err := samples(t)["single"].parse()
 	require.NoError(t, err)
-	_, err = r.Events(codec.Set{})
+	_, err = r.Events(t.Context(), codec.Set{})
 	require.Equal(t, &enact.UnknownCodecError{Position: 1110, Sequence: 22, Codec: "cbor;v=1"}, err)
 }
 
@@ -85,7 +87,7 @@ func TestEventsCorruptPayload(t *testing.T) {
 			s.m.Data = []byte(tt.payload)
 			r, err := s.parse()
 			require.NoError(t, err)
-			_, err = r.Events(tt.codecs)
+			_, err = r.Events(t.Context(), tt.codecs)
 			corrupt, ok := errors.AsType[*enact.CorruptError](err)
 			require.True(t, ok, err)
 			require.Contains(t, corrupt.Reason, tt.reason)
@@ -146,4 +148,33 @@ func TestTailOfAppendAndOfRecord(t *testing.T) {
 		Sequence: 5, Position: 1008, Number: 4, RecordSequence: 5, Origin: testCommit(1),
 		Back: []Ref{{4, 1002}, {2, 1001}}, Chain: h.records[3].Link.Chain,
 	}, h.tail)
+}
+
+// A payload that the codec could not look at is no corrupt one.
+func TestEventsOfAPayloadThatIsNotAtHand(t *testing.T) {
+	s := samples(t)["single"]
+	s.m.Header[HeaderCodec] = []string{"cbor;key=k"}
+	r, err := s.parse()
+	require.NoError(t, err)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	keyErr := &codec.KeyError{TenantID: testTenant, KeyID: "k", Err: errors.New("throttled")}
+	for _, tt := range []struct {
+		ctx context.Context
+		err error
+	}{
+		{t.Context(), keyErr},
+		{t.Context(), fmt.Errorf("decode: %w", codec.ErrUnavailable)},
+		{t.Context(), &enact.TooLargeError{What: "payload", Size: 2, Limit: 1, Unit: "bytes"}},
+		{ended, ended.Err()},
+	} {
+		set, err := codec.NewSet(counted{err: tt.err})
+		require.NoError(t, err)
+		_, err = r.Events(tt.ctx, set)
+		require.Equal(t, &enact.PayloadError{
+			TenantID: testTenant, ExecutionID: testExecution, Position: 1110, Sequence: 22, Codec: "cbor;key=k", Err: tt.err,
+		}, err)
+		require.ErrorIs(t, err, tt.err)
+		require.NotErrorIs(t, err, enact.ErrCorrupt)
+	}
 }
