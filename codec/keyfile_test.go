@@ -219,6 +219,22 @@ func TestKeyFileShowsChangesOfOthers(t *testing.T) {
 	t.Logf("seen after %v", time.Since(began))
 }
 
+// A change right after another may show in nothing but the content: a file's time has a
+// grain, and a place on disk is used again.
+func TestKeyFileChangesWithinAnInstant(t *testing.T) {
+	ring, path := newKeyFile(t)
+	require.NoError(t, ring.Add(t.Context(), acme, "one", secret(1)))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(text, []byte(`"one"`), []byte(`"two"`)), 0o600))
+	require.NoError(t, os.Chtimes(path, time.Time{}, info.ModTime()))
+	key, err := ring.Lookup(t.Context(), acme, "two")
+	require.NoError(t, err)
+	require.Equal(t, "two", key.ID())
+}
+
 // The path may be a symbolic link: what it points to is what changes.
 func TestKeyFileBehindALink(t *testing.T) {
 	ring, path := newKeyFile(t)
