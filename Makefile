@@ -9,7 +9,7 @@ TRACES      ?= $(ENACT_TRACES)
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench demo traces torn long cover
+.PHONY: help build test race lint fuzz bench demo codecs traces torn long cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: ## run the benchmarks
 
 demo: ## show the log at work
 	$(GO) run ./cmd/jetstore-admin demo
+
+codecs: ## measure the codecs on the agent runs in TRACES, else on the samples
+	ENACT_TRACES="$(abspath $(TRACES))" $(GO) test -run '^$$' -bench 'Codec|ZstdLevel' ./bench
 
 traces: ## import, restart, export the agent runs in TRACES and compare
 	ENACT_TRACES="$(abspath $(TRACES))" $(GO) test -count=1 -tags traces -run Traces ./cmd/jetstore-admin

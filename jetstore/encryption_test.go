@@ -97,18 +97,18 @@ func TestForgedCiphertexts(t *testing.T) {
 		payload []byte
 		events  int
 	}{
-		"an earlier payload of the execution":    {own[0].Codec, own[0].Payload, 3},
-		"the payload of another execution":       {sibling[1].Codec, sibling[1].Payload, 1},
-		"the payload of another tenant":          {stranger[1].Codec, stranger[1].Payload, 1},
-		"a flipped nonce":                        {own[1].Codec, flip(0), 1},
-		"a flipped ciphertext":                   {own[1].Codec, flip(20), 1},
-		"a flipped tag":                          {own[1].Codec, flip(-1), 1},
-		"a payload that was cut":                 {own[1].Codec, own[1].Payload[:40], 1},
-		"an empty payload":                       {own[1].Codec, nil, 1},
-		"a payload that claims not to be zipped": {strings.Replace(own[1].Codec, "+zstd", "", 1), own[1].Payload, 1},
-		"a payload that claims another event":    {own[1].Codec, own[1].Payload, 2},
-		"a header without its key":               {"json+zstd+aes256gcm", own[1].Payload, 1},
-		"a header with a parameter more":         {own[1].Codec + ";v=1", own[1].Payload, 1},
+		"an earlier payload of the execution":        {own[0].Codec, own[0].Payload, 3},
+		"the payload of another execution":           {sibling[1].Codec, sibling[1].Payload, 1},
+		"the payload of another tenant":              {stranger[1].Codec, stranger[1].Payload, 1},
+		"a flipped nonce":                            {own[1].Codec, flip(0), 1},
+		"a flipped ciphertext":                       {own[1].Codec, flip(20), 1},
+		"a flipped tag":                              {own[1].Codec, flip(-1), 1},
+		"a payload that was cut":                     {own[1].Codec, own[1].Payload[:40], 1},
+		"an empty payload":                           {own[1].Codec, nil, 1},
+		"a payload that claims not to be compressed": {strings.Replace(own[1].Codec, "+zstd", "", 1), own[1].Payload, 1},
+		"a payload that claims another event":        {own[1].Codec, own[1].Payload, 2},
+		"a header without its key":                   {"json+zstd+aes256gcm", own[1].Payload, 1},
+		"a header with a parameter more":             {own[1].Codec + ";v=1", own[1].Payload, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run, position := forged(t, tt.header, tt.payload, tt.events)

@@ -156,7 +156,7 @@ func TestDocumentChainExample(t *testing.T) {
 // in the file.
 func TestDocumentExamples(t *testing.T) {
 	doc := document(t)
-	for _, m := range regexp.MustCompile("`([a-z-]+\\.golden)`").FindAllStringSubmatch(doc, -1) {
+	for _, m := range regexp.MustCompile("`([a-z0-9-]+\\.golden)`").FindAllStringSubmatch(doc, -1) {
 		require.FileExists(t, "testdata/"+m[1])
 	}
 	twelfth, err := os.ReadFile(goldenPath("twelfth"))

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
-	"github.com/enactlog/enact/codec"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -55,6 +54,9 @@ func goldenHistories(tb testing.TB) map[string]*history {
 	add("codec", 1, with(newRecord(2, 1, 1, 1), func(r *Record) {
 		r.Codec, r.Payload = "json+zstd+aes256gcm;key=2026-02", []byte("\x00\x01\xfe\xff\r\nnot text")
 	}))
+	for name, r := range codecRecords(tb) {
+		add(name, 1, r)
+	}
 	add("trace", 1, with(newRecord(2, 1, 1, 1), func(r *Record) {
 		r.TraceParent, r.TraceState = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=a:b,other=1"
 	}))
@@ -154,7 +156,7 @@ func TestGoldenHistories(t *testing.T) {
 			if name == "codec" {
 				continue
 			}
-			events, err := r.Events(t.Context(), codec.Set{})
+			events, err := r.Events(t.Context(), goldenCodecs(t))
 			require.NoError(t, err, name)
 			require.Len(t, events, r.Count())
 		}
