@@ -31,8 +31,9 @@ type EventStore interface {
 //
 // Errors, with nothing stored: ErrInvalidID, ErrInvalidEvent, ErrInvalidOption,
 // ErrEmptyBatch, ErrTooLarge, ErrConflict, ErrTenantMismatch, ErrKeyReused,
-// ErrCorrupt (the history ends in a torn batch), ErrNotPermitted, ErrClosed, or the
-// context's error if nothing was sent. ErrUnknownOutcome means that the events may have
+// ErrCorrupt (the history ends in a torn batch), ErrPayload (the first append with the
+// idempotency key cannot be read just now), ErrNotPermitted, ErrClosed, or the context's
+// error if nothing was sent. ErrUnknownOutcome means that the events may have
 // been stored.
 type Appender interface {
 	// Append stores one event and returns its sequence number.
@@ -46,8 +47,8 @@ type Appender interface {
 // acknowledged before the read began, unless AllowStale is given.
 //
 // Errors: ErrInvalidID, ErrInvalidOption, ErrAmbiguousExecution, ErrCorrupt,
-// ErrUnsupportedVersion, ErrUnknownCodec, ErrStale, ErrNotPermitted, ErrClosed, or the
-// context's.
+// ErrUnsupportedVersion, ErrUnknownCodec, ErrPayload, ErrStale, ErrNotPermitted,
+// ErrClosed, or the context's.
 type Reader interface {
 	// LoadEvents returns all events in ascending order. An unknown execution
 	// gives an empty slice.

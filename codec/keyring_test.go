@@ -304,7 +304,7 @@ func TestKeysDoNotShow(t *testing.T) {
 	require.NoError(t, err)
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "key", key, "value", *key)
-	text, err := json.Marshal(key)
+	text, err := json.Marshal(map[string]any{"key": key})
 	require.NoError(t, err)
 	for _, s := range []string{
 		fmt.Sprint(key), fmt.Sprint(*key), fmt.Sprintf("%v %+v %#v %s %q %d %x", key, key, key, key, key, key, key),

@@ -401,7 +401,7 @@ func transient(err error) bool {
 		return false
 	}
 	for _, contractual := range []error{
-		enact.ErrCorrupt, enact.ErrUnsupportedVersion, enact.ErrUnknownCodec, enact.ErrClosed,
+		enact.ErrCorrupt, enact.ErrUnsupportedVersion, enact.ErrUnknownCodec, enact.ErrPayload, enact.ErrClosed,
 		enact.ErrAmbiguousExecution, enact.ErrTenantMismatch, enact.ErrStreamConfig,
 	} {
 		if errors.Is(err, contractual) {

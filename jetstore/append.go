@@ -28,7 +28,8 @@ func (s *Store) AppendBatch(ctx context.Context, execution enact.ExecutionID, te
 }
 
 // Commit stores a batch: it is the general form under every append. Errors are
-// those of enact.Appender.
+// those of enact.Appender, and a [*codec.KeyError], with nothing stored, where the
+// codec's key cannot be had.
 //
 // The events go into as few records as hold them. One record is one publish,
 // atomic by nature; more are staged as one transaction. Without an expectation an
