@@ -69,8 +69,8 @@ func (a *AES256GCM) Encode(ctx context.Context, dst []byte, place Place, events 
 
 func (a *AES256GCM) encode(ctx context.Context, dst []byte, place Place, src source) ([]byte, string, error) {
 	key, err := a.keys.Current(ctx, place.TenantID)
-	if err == nil && key == nil {
-		err = errNilKey
+	if err == nil && !key.usable() {
+		err = errNoKey
 	}
 	if err != nil {
 		return nil, "", &KeyError{TenantID: place.TenantID, Err: err}
@@ -99,8 +99,8 @@ func (a *AES256GCM) Decode(ctx context.Context, payload []byte, header string, p
 	switch {
 	case errors.Is(err, ErrKeyDropped):
 		return slices.Repeat([]enact.Event{enact.Unreadable{Codec: header, KeyID: id}}, n), nil
-	case err == nil && key == nil:
-		err = errNilKey
+	case err == nil && !key.usable():
+		err = errNoKey
 	case err == nil && key.id != id:
 		err = fmt.Errorf("the key ring answered with key %q", key.id)
 	}

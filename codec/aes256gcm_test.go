@@ -202,15 +202,15 @@ func TestAESKeepsTheBound(t *testing.T) {
 	keys := codec.NewMemoryKeyRing()
 	_, err := keys.Rotate(t.Context(), acme)
 	require.NoError(t, err)
-	wide, err := codec.NewAES256GCM(newZstd(t, nil, codec.MaxDecoded(64<<20)), keys)
+	wide, err := codec.NewAES256GCM(newZstd(t, nil, codec.MaxDecoded(16<<20)), keys)
 	require.NoError(t, err)
 	sealed, err := codec.NewAES256GCM(nil, keys)
 	require.NoError(t, err)
-	bomb, header, err := wide.Encode(t.Context(), nil, place, paused(20<<20))
+	bomb, header, err := wide.Encode(t.Context(), nil, place, paused(9<<20))
 	require.NoError(t, err)
 	_, err = sealed.Decode(t.Context(), bomb, header, place, 1)
 	require.ErrorIs(t, err, enact.ErrTooLarge)
-	_, _, err = sealed.Encode(t.Context(), nil, place, paused(20<<20))
+	_, _, err = sealed.Encode(t.Context(), nil, place, paused(9<<20))
 	require.ErrorIs(t, err, enact.ErrTooLarge)
 	_, _, err = sealed.Encode(t.Context(), nil, place, []enact.Event{nil})
 	require.ErrorIs(t, err, enact.ErrInvalidEvent)
@@ -326,6 +326,7 @@ func TestAESKeyRingFaults(t *testing.T) {
 		"a key beside":   {faultyRing{key: other, err: throttled}, throttled, "throttled"},
 		"a time-out":     {faultyRing{err: fmt.Errorf("kms: %w", context.DeadlineExceeded)}, context.DeadlineExceeded, "deadline"},
 		"neither":        {faultyRing{}, codec.ErrUnavailable, "answered without a key"},
+		"no key at all":  {faultyRing{key: new(codec.Key)}, codec.ErrUnavailable, "answered without a key"},
 		"the wrong key":  {faultyRing{key: other}, codec.ErrUnavailable, `answered with key "other"`},
 		"an unknown key": {faultyRing{err: codec.ErrKeyUnknown}, codec.ErrKeyUnknown, "unknown"},
 	} {
@@ -342,7 +343,7 @@ func TestAESKeyRingFaults(t *testing.T) {
 			require.ErrorIs(t, err, tt.is)
 			require.NotErrorIs(t, err, codec.ErrKeyDropped)
 			require.ErrorContains(t, err, tt.reason)
-			if tt.ring.key == nil || tt.ring.err != nil {
+			if tt.ring.key != other || tt.ring.err != nil {
 				_, _, err = sealed.Encode(t.Context(), nil, place, notes(2))
 				require.ErrorIs(t, err, codec.ErrUnavailable)
 				require.ErrorIs(t, err, tt.is)

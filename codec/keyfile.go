@@ -47,9 +47,10 @@ import (
 // looks for a key that it does not know. While the file cannot be read, or is not
 // valid, look-ups fail with that error.
 //
-// Where the file is copied to other machines, give a new key to those that read before
-// those that write, or reads fail with ErrKeyUnknown until it is there. A dropped key
-// is gone from the file, not from backups, snapshots and freed blocks of the disk,
+// Make changes as the user whose processes read the file: a change leaves it to the user
+// who makes it. Where it is copied to other machines, give a new key to those that read
+// before those that write, or reads fail with ErrKeyUnknown until it is there. A dropped
+// key is gone from the file, not from backups, snapshots and freed blocks of the disk,
 // which are the operator's to keep short.
 //
 // It holds nothing open and needs no closing.

@@ -352,7 +352,7 @@ func TestManyProcessesReadOneFile(t *testing.T) {
 		require.Equal(t, "ready\n", line)
 		readers[i] = r
 	}
-	for range 100 {
+	for range 50 {
 		_, err := ring.Rotate(ctx, acme)
 		require.NoError(t, err)
 	}

@@ -85,7 +85,7 @@ var (
 	ErrKeyExists = errors.New("codec: key exists")
 )
 
-var errNilKey = errors.New("codec: the key ring answered without a key")
+var errNoKey = errors.New("codec: the key ring answered without a key")
 
 // KeyError says which key could not be had. It matches ErrUnavailable and why: an
 // append that it ends stored nothing, a read that it ends may succeed later.
@@ -142,6 +142,9 @@ func NewKey(id string, secret []byte) (*Key, error) {
 	}
 	return &Key{id: id, aead: aead}, nil
 }
+
+// usable reports whether NewKey made the key.
+func (k *Key) usable() bool { return k != nil && k.aead != nil }
 
 // ID returns the key's id.
 func (k *Key) ID() string { return k.id }

@@ -90,8 +90,8 @@ func NewZstd(inner Codec, opts ...ZstdOption) (*Zstd, error) {
 	return z, nil
 }
 
-// zstdWindow is how far back the encoder looks: beyond what a record of several events
-// holds, and what a large event needs of memory for each processor.
+// zstdWindow is how far back the encoder looks. Records of several events are smaller; for
+// larger events it bounds the memory that the encoder keeps for each processor.
 const zstdWindow = 1 << 20
 
 // defaultZstd is the one that every set reads with.

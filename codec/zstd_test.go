@@ -118,11 +118,11 @@ func TestZstdLaw(t *testing.T) {
 // writer does not make them.
 func TestZstdBound(t *testing.T) {
 	ctx := t.Context()
-	wide := newZstd(t, nil, codec.MaxDecoded(64<<20))
-	bomb, header, err := wide.Encode(ctx, nil, codec.Place{}, paused(40<<20))
+	wide := newZstd(t, nil, codec.MaxDecoded(16<<20))
+	bomb, header, err := wide.Encode(ctx, nil, codec.Place{}, paused(10<<20))
 	require.NoError(t, err)
 	require.Less(t, len(bomb), 8<<10)
-	size := 40<<20 + len(`{"type":"execution_paused","reason":""}`)
+	size := 10<<20 + len(`{"type":"execution_paused","reason":""}`)
 
 	for name, z := range map[string]*codec.Zstd{
 		"default": newZstd(t, nil), "0": newZstd(t, nil, codec.MaxDecoded(0)), "nil": newZstd(t, nil, nil), "one less": newZstd(t, nil, codec.MaxDecoded(size-1)),
@@ -133,7 +133,7 @@ func TestZstdBound(t *testing.T) {
 		}
 		_, err = z.Decode(ctx, bomb, header, codec.Place{}, 1)
 		require.Equal(t, &enact.TooLargeError{What: "payload after decompression", Size: size, Limit: limit, Unit: "bytes"}, err, name)
-		_, _, err = z.Encode(ctx, nil, codec.Place{}, paused(40<<20))
+		_, _, err = z.Encode(ctx, nil, codec.Place{}, paused(10<<20))
 		require.Equal(t, &enact.TooLargeError{What: "payload before compression", Size: size, Limit: limit, Unit: "bytes"}, err, name)
 	}
 	exact := newZstd(t, nil, codec.MaxDecoded(size))
@@ -150,7 +150,7 @@ func TestZstdBound(t *testing.T) {
 func TestZstdBoundOfLaterFrames(t *testing.T) {
 	const limit = 1 << 20
 	single := zstd.WithSingleSegment(true)
-	payload := append(frame(t, `{"type":"execution_resumed"}`, single), frame(t, strings.Repeat(" ", 256<<20), single)...)
+	payload := append(frame(t, `{"type":"execution_resumed"}`, single), frame(t, strings.Repeat(" ", 64<<20), single)...)
 	z := newZstd(t, nil, codec.MaxDecoded(limit))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

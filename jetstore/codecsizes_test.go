@@ -66,7 +66,7 @@ func TestRecordsKeepTheirLimit(t *testing.T) {
 // An event that is too large for the server is stored if it is not when compressed;
 // beyond what the codec decodes it is refused, and nothing is stored.
 func TestEventThatFitsWhenCompressed(t *testing.T) {
-	wide := newZstd(t, codec.MaxDecoded(32<<20))
+	wide := newZstd(t, codec.MaxDecoded(20<<20))
 	s := embedded.ForTest(t, embedded.WithMemoryStorage(), embedded.WithStore(jetstore.WithCodec(wide)))
 	ctx := t.Context()
 	run := s.Execution("acme", "e")
@@ -74,10 +74,10 @@ func TestEventThatFitsWhenCompressed(t *testing.T) {
 	_, err := run.Append(ctx, large)
 	require.NoError(t, err)
 	holds(t, run, []enact.Event{large})
-	_, err = run.Append(ctx, enact.ExecutionPaused{Reason: strings.Repeat("0", 32<<20)})
+	_, err = run.Append(ctx, enact.ExecutionPaused{Reason: strings.Repeat("0", 20<<20)})
 	tooLarge, ok := errors.AsType[*enact.TooLargeError](err)
 	require.True(t, ok, "%v", err)
-	require.Equal(t, 32<<20, tooLarge.Limit)
+	require.Equal(t, 20<<20, tooLarge.Limit)
 	head, err := run.Head(ctx)
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), head.Sequence)
@@ -86,10 +86,10 @@ func TestEventThatFitsWhenCompressed(t *testing.T) {
 // A small payload that decodes to more than the reader allows ends the read there.
 func TestDecompressionBomb(t *testing.T) {
 	l := newCodecLog(t)
-	run := l.open(jetstore.WithCodec(newZstd(t, codec.MaxDecoded(64<<20)))).Execution("acme", enact.NewExecutionID())
+	run := l.open(jetstore.WithCodec(newZstd(t, codec.MaxDecoded(16<<20)))).Execution("acme", enact.NewExecutionID())
 	_, err := run.AppendBatch(t.Context(), texts(1, 3))
 	require.NoError(t, err)
-	receipt, err := run.Append(t.Context(), enact.ExecutionPaused{Reason: strings.Repeat("0", 40<<20)})
+	receipt, err := run.Append(t.Context(), enact.ExecutionPaused{Reason: strings.Repeat("0", 10<<20)})
 	require.NoError(t, err)
 	require.Less(t, len(l.records(run)[1].Payload), 16<<10)
 
