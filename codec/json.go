@@ -41,9 +41,13 @@ func (JSON) Encode(_ context.Context, dst []byte, _ Place, events []enact.Event)
 	return append(dst, ']'), JSONName, nil
 }
 
-// appendTexts appends the payload that [JSON] makes of events with these texts.
+// appendTexts appends the payload that [JSON] makes of events with these texts. One text
+// is its own payload.
 func appendTexts(dst []byte, texts []json.RawMessage) []byte {
-	if len(texts) == 1 {
+	switch {
+	case len(texts) == 1 && dst == nil:
+		return texts[0]
+	case len(texts) == 1:
 		return append(dst, texts[0]...)
 	}
 	size := 1
