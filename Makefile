@@ -5,11 +5,16 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 10s
 # Folder of agent runs as StoredEvent lines, for `make traces`.
 TRACES      ?= $(ENACT_TRACES)
+# Of the logs that bench-reads and bench-cold measure: their size, and a directory to keep
+# them in for the next run. Without one they are written each time and removed.
+SCALE       ?= 1
+BENCH_DIR   ?=
+BENCHTIME   ?= 5s
 # Modules of their own, for what is too heavy for users of the library.
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench demo codecs traces torn long cover
+.PHONY: help build test race lint fuzz bench bench-reads demo codecs traces torn long cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +32,7 @@ race: ## the same under the race detector (needs a C compiler; under 12 minutes)
 lint: ## formatting, vet, staticcheck
 	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags traces,mounts,long ./...
+	$(GO) vet -tags traces,mounts,long,biglog ./...
 	$(GO) run $(STATICCHECK) ./...
 	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
 
@@ -41,6 +46,11 @@ fuzz: ## run every fuzz test for FUZZTIME (default 10s)
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+BIGLOG = ENACT_BENCH_SCALE=$(SCALE) ENACT_BENCH_DIR="$(abspath $(BENCH_DIR))" $(GO) test -tags biglog -run '^$$' -benchtime $(BENCHTIME) -timeout 4h
+
+bench-reads: ## reads of a log of 2 million records (times SCALE), on one server and on three
+	$(BIGLOG) -bench '^BenchmarkReads$$' ./bench
 
 demo: ## show the log at work
 	$(GO) run ./cmd/jetstore-admin demo

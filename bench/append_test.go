@@ -218,19 +218,20 @@ func BenchmarkSharedExecution(b *testing.B) {
 }
 
 // throughput alternates raw and ours, of n operations each, and reports operations
-// per second and their ratio, ours to raw.
-func throughput(b *testing.B, n int, raw, ours func()) {
+// per second and their ratio, ours to raw, and returns the medians of the times.
+func throughput(b *testing.B, n int, raw, ours func()) (rawTime, ourTime time.Duration) {
 	b.Helper()
 	var r, o []time.Duration
 	for b.Loop() {
 		r = append(r, timed(raw))
 		o = append(o, timed(ours))
 	}
-	rawTime, ourTime := median(r), median(o)
+	rawTime, ourTime = median(r), median(o)
 	b.ReportMetric(float64(n)/rawTime.Seconds(), "raw-op/s")
 	b.ReportMetric(float64(n)/ourTime.Seconds(), "enact-op/s")
 	b.ReportMetric(rawTime.Seconds()/ourTime.Seconds(), "enact/raw-throughput")
 	b.ReportMetric(0, "ns/op")
+	return rawTime, ourTime
 }
 
 func together(b *testing.B, n int, f func(i int) error) {

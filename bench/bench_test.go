@@ -55,66 +55,90 @@ func open(b *testing.B, nodes int, memory bool, opts []embedded.Option) *place {
 	dir, err := os.MkdirTemp("", "enact-bench-")
 	check(b, err)
 	b.Cleanup(func() { check(b, os.RemoveAll(dir)) })
-	var url string
-	if nodes == 1 {
-		srv, err := embedded.Start(ctx, dir, append(opts, embedded.WithPort(-1))...)
-		check(b, err)
-		b.Cleanup(func() { check(b, srv.Shutdown(ctx)) })
-		url = srv.ClientURL()
-	} else {
-		c, err := embedded.StartCluster(ctx, dir, nodes, opts...)
-		check(b, err)
-		b.Cleanup(func() { check(b, c.Shutdown(ctx)) })
-		url = c.ClientURL()
-	}
-	nc, err := nats.Connect(url)
-	check(b, err)
-	b.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	check(b, err)
 	var storeOpts []jetstore.Option
 	storage := jetstream.FileStorage
 	if memory {
 		storeOpts = append(storeOpts, jetstore.WithMemoryStorage())
 		storage = jetstream.MemoryStorage
 	}
-	check(b, jetstore.EnsureStream(ctx, nc, storeOpts...))
-	_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+	url, _ := serve(b, dir, nodes, opts)
+	p := connect(b, url, storeOpts...)
+	_, err = p.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: rawStream, Subjects: []string{"raw.>"}, Storage: storage, Replicas: nodes,
 		AllowDirect: true, AllowAtomicPublish: true, DenyDelete: true, DenyPurge: true, Discard: jetstream.DiscardNew,
 	})
 	check(b, err)
-	store, err := jetstore.Connect(ctx, url, storeOpts...)
+	return p
+}
+
+// serve starts one server on dir, or a cluster. They are stopped by stop, at the latest
+// when the benchmark ends.
+func serve(b *testing.B, dir string, nodes int, opts []embedded.Option) (url string, stop func()) {
+	b.Helper()
+	ctx := context.Background()
+	var servers interface {
+		ClientURL() string
+		Shutdown(context.Context) error
+	}
+	var err error
+	if nodes == 1 {
+		servers, err = embedded.Start(ctx, dir, append(slices.Clip(opts), embedded.WithPort(-1))...)
+	} else {
+		servers, err = embedded.StartCluster(ctx, dir, nodes, opts...)
+	}
+	check(b, err)
+	stop = func() { check(b, servers.Shutdown(ctx)) }
+	b.Cleanup(stop)
+	return servers.ClientURL(), stop
+}
+
+// connect opens the log at url, whose streams are made if they are missing, and a
+// connection for raw operations.
+func connect(b *testing.B, url string, opts ...jetstore.Option) *place {
+	b.Helper()
+	ctx := context.Background()
+	nc, err := nats.Connect(url)
+	check(b, err)
+	b.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	check(b, err)
+	check(b, jetstore.EnsureStream(ctx, nc, opts...))
+	store, err := jetstore.Connect(ctx, url, opts...)
 	check(b, err)
 	b.Cleanup(func() { check(b, store.Shutdown(ctx)) })
 	return &place{store: store, js: js, nc: nc}
 }
 
-// compare alternates raw and ours and reports medians and their ratio: of times, ours to
-// raw.
-func compare(b *testing.B, raw, ours func(i int)) {
+// compare alternates raw and ours, each first in turn, and reports medians and
+// their ratio: of times, ours to raw.
+func compare(b *testing.B, raw, ours func(i int)) (rawP50, oursP50 time.Duration) {
 	b.Helper()
-	compareFloor(b, raw, ours, nil)
+	return compareFloor(b, raw, ours, nil)
 }
 
 // compareFloor does the same, and reports beside them the ratio to raw of the least that
 // the log has to ask of the server for what it promises, without any work of the client's.
-func compareFloor(b *testing.B, raw, ours, floor func(i int)) {
+func compareFloor(b *testing.B, raw, ours, floor func(i int)) (rawP50, oursP50 time.Duration) {
 	b.Helper()
 	var r, o, f []time.Duration
 	i := 0
 	for b.Loop() {
-		r = append(r, timed(func() { raw(i) }))
-		o = append(o, timed(func() { ours(i) }))
+		if i%2 == 0 {
+			r = append(r, timed(func() { raw(i) }))
+			o = append(o, timed(func() { ours(i) }))
+		} else {
+			o = append(o, timed(func() { ours(i) }))
+			r = append(r, timed(func() { raw(i) }))
+		}
 		if floor != nil {
 			f = append(f, timed(func() { floor(i) }))
 		}
 		i++
 	}
-	report(b, r, o)
 	if floor != nil {
 		b.ReportMetric(float64(median(f))/float64(median(r)), "floor/raw")
 	}
+	return report(b, r, o)
 }
 
 func timed(f func()) time.Duration {
@@ -123,12 +147,14 @@ func timed(f func()) time.Duration {
 	return time.Since(began)
 }
 
-func report(b *testing.B, raw, ours []time.Duration) {
+func report(b *testing.B, raw, ours []time.Duration) (rawP50, oursP50 time.Duration) {
+	b.Helper()
 	r, o := median(raw), median(ours)
 	b.ReportMetric(float64(r.Nanoseconds())/1000, "raw-p50-µs")
 	b.ReportMetric(float64(o.Nanoseconds())/1000, "enact-p50-µs")
 	b.ReportMetric(float64(o)/float64(r), "enact/raw")
 	b.ReportMetric(0, "ns/op") // the sum of the two says nothing
+	return r, o
 }
 
 func median(d []time.Duration) time.Duration {
