@@ -14,7 +14,7 @@ BENCHTIME   ?= 5s
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-reads demo codecs traces torn long cover
+.PHONY: help build test race lint fuzz bench bench-reads bench-cold demo codecs traces torn long cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ BIGLOG = ENACT_BENCH_SCALE=$(SCALE) ENACT_BENCH_DIR="$(abspath $(BENCH_DIR))" $(
 
 bench-reads: ## reads of a log of 2 million records (times SCALE), on one server and on three
 	$(BIGLOG) -bench '^BenchmarkReads$$' ./bench
+
+bench-cold: ## the same after minutes without use, beside appends (half an hour)
+	$(BIGLOG) -bench '^BenchmarkColdReads$$' ./bench
 
 demo: ## show the log at work
 	$(GO) run ./cmd/jetstore-admin demo

@@ -25,7 +25,12 @@ const (
 	sparse = "sparse" // 5000 messages
 )
 
-const loaded = 20 // events of the short loads
+const (
+	loaded = 20 // events of the short loads
+	// visited is how many executions of a class are read in turn: they are over all the log,
+	// and few enough for servers to keep their blocks, as those of executions in use.
+	visited = 32
+)
 
 func readsShape(b *testing.B) loggen.Shape {
 	most := min(100_000, scaled(b, 100_000))
@@ -50,7 +55,7 @@ func BenchmarkReads(b *testing.B) {
 	defer t.Render()
 	for name, nodes := range placesOfBigLogs() {
 		b.Run(name, func(b *testing.B) {
-			l := openLog(b, "reads", nodes, shape)
+			l := openLog(b, "reads", nodes, shape, unsynced())
 			b.Run("short", func(b *testing.B) { l.benchShort(b, t, name) })
 			b.Run("readers", func(b *testing.B) { l.benchReaders(b, t, name) })
 			b.Run("long", func(b *testing.B) { l.benchLong(b, t, name) })
@@ -75,10 +80,23 @@ func (l *bigLog) load(b testing.TB, e loggen.Execution) {
 	}
 }
 
+// some returns a few executions of a class from all over the log, which have been read.
+func (l *bigLog) some(b *testing.B, class string) []loggen.Execution {
+	b.Helper()
+	all := l.Class(class)
+	var some []loggen.Execution
+	for i := range min(visited, len(all)) {
+		e := all[i*len(all)/min(visited, len(all))]
+		l.load(b, e)
+		some = append(some, e)
+	}
+	return some
+}
+
 // benchShort measures loads of short executions, another one each time.
 func (l *bigLog) benchShort(b *testing.B, t results, place string) {
 	for _, class := range []struct{ name, asked string }{{near, "<= 1.5"}, {usual, "<= 1.5"}, {sparse, ""}} {
-		some := l.Class(class.name)
+		some := l.some(b, class.name)
 		for _, raw := range []struct {
 			name, asked string
 			read        func(subject string, n int) error
@@ -108,7 +126,7 @@ func (l *bigLog) onReplicas(asked string) string {
 // benchReaders measures loads by 32 readers at a time.
 func (l *bigLog) benchReaders(b *testing.B, t results, place string) {
 	const readers, each = 32, 10
-	some := l.Class(usual)
+	some := l.some(b, usual)
 	nth := func(reader, i int) loggen.Execution { return some[(reader*each+i)%len(some)] }
 	all := func(read func(loggen.Execution) error) {
 		together(b, readers, func(reader int) error {
@@ -179,8 +197,7 @@ func (l *bigLog) benchLong(b *testing.B, t results, place string) {
 
 // rawConsume is rawConsumer with a callback.
 func (l *bigLog) rawConsume(subject string, n int) error {
-	ctx := context.Background()
-	c, err := l.js.OrderedConsumer(ctx, l.store.StreamName(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
+	c, err := l.consumer(subject)
 	if err != nil {
 		return err
 	}
@@ -203,8 +220,7 @@ func (l *bigLog) rawConsume(subject string, n int) error {
 // records reads the records of an execution.
 func (l *bigLog) records(b *testing.B, e loggen.Execution) []*record.Record {
 	b.Helper()
-	ctx := context.Background()
-	c, err := l.js.OrderedConsumer(ctx, l.store.StreamName(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{l.subject(e)}})
+	c, err := l.consumer(l.subject(e))
 	check(b, err)
 	messages, err := c.Messages()
 	check(b, err)
@@ -224,7 +240,7 @@ func (l *bigLog) records(b *testing.B, e loggen.Execution) []*record.Record {
 // benchEnds measures reads near the end of a long execution beside a load of as many.
 func (l *bigLog) benchEnds(b *testing.B, t results, place string) {
 	ctx := context.Background()
-	some := l.Class(usual)
+	some := l.some(b, usual)
 	for _, class := range []string{long, dense} {
 		e := l.one(class)
 		run, after := l.run(e), uint64(e.Records-loaded)

@@ -81,10 +81,18 @@ func BenchmarkLoad100000(b *testing.B) {
 	})
 }
 
+// consumer makes an ordered consumer of a subject of the log. The client never deletes it
+// and a server takes 1000 on a stream (server/jetstream_api.go,
+// JSDefaultMaxConsumersPerStream): it is to go soon after it was used.
+func (p *place) consumer(subject string) (jetstream.Consumer, error) {
+	return p.js.OrderedConsumer(context.Background(), p.store.StreamName(), jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{subject}, InactiveThreshold: 300 * time.Millisecond,
+	})
+}
+
 // rawConsumer reads n messages of a subject of the log through an ordered consumer.
 func (p *place) rawConsumer(subject string, n int) error {
-	ctx := context.Background()
-	c, err := p.js.OrderedConsumer(ctx, p.store.StreamName(), jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
+	c, err := p.consumer(subject)
 	if err != nil {
 		return err
 	}
@@ -114,7 +122,13 @@ func (p *place) rawFencedRead(subject string, n int) error {
 	if bytes.Contains(reply.Data, []byte(`"error"`)) {
 		return fmt.Errorf("leader get: %s", reply.Data)
 	}
-	if body, err = json.Marshal(map[string]any{"seq": 1, "next_by_subj": subject, "batch": n}); err != nil {
+	return p.rawBatch(subject, n)
+}
+
+// rawBatch asks any replica for a subject's n messages.
+func (p *place) rawBatch(subject string, n int) error {
+	body, err := json.Marshal(map[string]any{"seq": 1, "next_by_subj": subject, "batch": n})
+	if err != nil {
 		return err
 	}
 	replies := make(chan *nats.Msg, n+1)

@@ -1,0 +1,192 @@
+//go:build biglog
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/loggen"
+	"github.com/enactlog/enact/jetstore"
+	"github.com/enactlog/enact/jetstore/embedded"
+)
+
+const (
+	// cold is the class of executions whose records are spread over the whole log, each in
+	// blocks that no other has records in.
+	cold        = "cold"
+	coldRecords = 10
+	coldRuns    = 5 // executions
+	coldRounds  = 3 // of each way to read
+
+	// idleTime is longer than a server keeps the index of a block that nobody uses (2 min:
+	// server/filestore.go, defaultFssExpiration; the block itself it keeps for 10 s).
+	idleTime = 2*time.Minute + 20*time.Second
+
+	// Appends run for baseTime before the reads, for their own figures.
+	baseTime    = 5 * time.Second
+	coldWriters = 4
+)
+
+func coldShape(b *testing.B, times int) loggen.Shape {
+	return loggen.Shape{
+		Seed: 2, Records: times * scaled(b, 850_000), Executions: times * scaled(b, 85_000), Tenants: 20,
+		Classes: []loggen.Class{{Name: cold, Count: coldRuns, Min: coldRecords, Single: true}},
+	}
+}
+
+// Loads of executions that are spread over a log which nobody has used for minutes,
+// beside a direct-get batch, in a log and in one four times as large, and what appends
+// suffer meanwhile: `make bench-cold`. Waiting takes most of the time: each round
+// begins with more than two minutes of it.
+func BenchmarkColdReads(b *testing.B) {
+	t := newResults(fmt.Sprintf("Loads of %d records spread over a log that nobody used for %v", coldRecords, idleTime))
+	defer t.Render()
+	for _, at := range []struct {
+		place string
+		opts  []embedded.Option
+	}{{"R1-disk", []embedded.Option{unsynced()}}, {"R1-disk-sync", nil}} {
+		b.Run(at.place, func(b *testing.B) {
+			m := coldLogs{openLog(b, "cold", 1, coldShape(b, 1), at.opts...), openLog(b, "cold-large", 1, coldShape(b, 4), at.opts...)}
+			m.measure(b, t, at.place)
+		})
+	}
+}
+
+// coldLogs are a log and a larger one.
+type coldLogs [2]*bigLog
+
+func (m coldLogs) measure(b *testing.B, t results, place string) {
+	var ours, batch, again [2][]time.Duration
+	var without, besideOurs, besideBatch [2][]time.Duration
+	writers := [2]*writers{m[0].newWriters(b), m[1].newWriters(b)}
+	for range coldRounds {
+		idle(b)
+		for i, l := range m {
+			base, beside := writers[i].meanwhile(b, func() {
+				for _, e := range l.Class(cold) {
+					ours[i] = append(ours[i], timed(func() { l.load(b, e) }))
+				}
+			})
+			without[i], besideOurs[i] = append(without[i], base...), append(besideOurs[i], beside...)
+		}
+		idle(b)
+		for i, l := range m {
+			// One a round: it warms up all that lies between its records.
+			read := func() { check(b, l.rawBatch(l.subject(l.Class(cold)[0]), coldRecords)) }
+			base, beside := writers[i].meanwhile(b, func() { batch[i] = append(batch[i], timed(read)) })
+			without[i], besideBatch[i] = append(without[i], base...), append(besideBatch[i], beside...)
+			again[i] = append(again[i], timed(read))
+		}
+	}
+	names := [2]string{}
+	for i, l := range m {
+		names[i] = fmt.Sprintf("%d blocks", l.blocks(b))
+		t.times(place, "cold load, "+names[i], "direct-get batch", median(batch[i]), median(ours[i]), "<= 0.1")
+		t.times(place, "the batch again, "+names[i], "direct-get batch, cold", median(batch[i]), median(again[i]), "")
+	}
+	t.times(place, "cold load, "+names[1], "cold load, "+names[0], median(ours[0]), median(ours[1]), "<= 2")
+	for i := range m {
+		base := atQuantile(without[i], 0.99)
+		t.times(place, "append p99 beside cold loads, "+names[i], "append p99", base, atQuantile(besideOurs[i], 0.99), "<= 3")
+		t.times(place, "longest append beside cold loads, "+names[i], "longest append", slices.Max(without[i]), slices.Max(besideOurs[i]), "")
+		t.times(place, "append p99 beside the batch, "+names[i], "append p99", base, atQuantile(besideBatch[i], 0.99), "")
+		t.times(place, "longest append beside the batch, "+names[i], "longest append", slices.Max(without[i]), slices.Max(besideBatch[i]), "")
+	}
+	b.ReportMetric(float64(median(batch[0]))/1e6, "raw-p50-ms")
+	b.ReportMetric(float64(median(ours[0]))/1e6, "enact-p50-ms")
+	b.ReportMetric(float64(median(ours[0]))/float64(median(batch[0])), "enact/raw")
+	b.ReportMetric(0, "ns/op")
+}
+
+// idle waits until the servers have forgotten what they only keep for a while.
+func idle(b *testing.B) {
+	b.Helper()
+	timer := time.NewTimer(idleTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-b.Context().Done():
+		b.Fatal(b.Context().Err())
+	}
+}
+
+// blocks returns the number of blocks that the log lies in.
+func (l *bigLog) blocks(b *testing.B) int {
+	files, err := filepath.Glob(filepath.Join(l.dir, "jetstream", "*", "streams", l.store.StreamName(), "msgs", "*.blk"))
+	check(b, err)
+	return len(files)
+}
+
+func atQuantile(d []time.Duration, q float64) time.Duration {
+	slices.Sort(d)
+	return d[min(len(d)-1, int(q*float64(len(d))))]
+}
+
+// writers append to a few executions of their own.
+type writers struct {
+	runs []jetstore.Execution
+}
+
+func (l *bigLog) newWriters(b *testing.B) *writers {
+	w := &writers{}
+	for range coldWriters {
+		run := l.store.Execution("acme", enact.NewExecutionID())
+		_, err := run.Append(context.Background(), payload(256))
+		check(b, err)
+		w.runs = append(w.runs, run)
+	}
+	return w
+}
+
+// meanwhile appends, first for baseTime alone, then while f runs, and returns how long
+// each append took.
+func (w *writers) meanwhile(b *testing.B, f func()) (alone, beside []time.Duration) {
+	b.Helper()
+	type sample struct {
+		began time.Time
+		took  time.Duration
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	samples := make([][]sample, len(w.runs))
+	errs := make([]error, len(w.runs))
+	var all sync.WaitGroup
+	for i, run := range w.runs {
+		all.Go(func() {
+			event := payload(256)
+			for ctx.Err() == nil && errs[i] == nil {
+				began := time.Now()
+				_, errs[i] = run.Append(context.Background(), event)
+				samples[i] = append(samples[i], sample{began, time.Since(began)})
+			}
+		})
+	}
+	base := time.NewTimer(baseTime)
+	defer base.Stop()
+	<-base.C
+	began := time.Now()
+	f()
+	ended := time.Now()
+	stop()
+	all.Wait()
+	check(b, errors.Join(errs...))
+	for _, some := range samples {
+		for _, s := range some {
+			switch {
+			case s.began.Add(s.took).Before(began):
+				alone = append(alone, s.took)
+			case s.began.Before(ended):
+				beside = append(beside, s.took)
+			}
+		}
+	}
+	return alone, beside
+}
