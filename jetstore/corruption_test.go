@@ -135,6 +135,17 @@ func (a *altered) open(t *testing.T) jetstore.Execution {
 	return store.Execution(a.run.Tenant(), a.run.ID())
 }
 
+// forge changes record k's event, and its chain to the one that it should then have.
+func forge(a *altered, k int) {
+	r, prev := a.parse(k), a.parse(k-1).Tail()
+	r.Payload = bytes.Replace(r.Payload, []byte("note"), []byte("nope"), 1)
+	_, err := r.After(prev)
+	require.NoError(a.t, err)
+	m := a.at(k)
+	link, _, _ := strings.Cut(m.Header.Get(record.HeaderLink), "chain=")
+	m.Data, m.Header[record.HeaderLink] = r.Payload, []string{link + "chain=" + r.Link.Chain.String()}
+}
+
 // fault is one way to spoil record k of a history.
 type fault struct {
 	name  string
@@ -151,6 +162,11 @@ func faults() []fault {
 			m := a.at(k)
 			m.Data[len(m.Data)/2] ^= 1
 		}},
+		{name: "flipped byte in a header", spoil: func(a *altered, k int) {
+			text := []byte(a.at(k).Header.Get(record.HeaderTime))
+			text[1] ^= 1 // of the year
+			a.at(k).Header.Set(record.HeaderTime, string(text))
+		}},
 		{name: "removed", spoil: (*altered).remove, shown: 1, lost: true},
 		{name: "swapped payloads", spoil: func(a *altered, k int) {
 			m, n := a.at(k), a.at(k+1)
@@ -165,15 +181,7 @@ func faults() []fault {
 			link, _, _ := strings.Cut(m.Header.Get(record.HeaderLink), "chain=")
 			m.Header[record.HeaderLink] = []string{link + "chain=" + enact.Chain{1}.String()}
 		}},
-		{name: "forged with its chain", spoil: func(a *altered, k int) {
-			r, prev := a.parse(k), a.parse(k-1).Tail()
-			r.Payload = bytes.Replace(r.Payload, []byte("note"), []byte("nope"), 1)
-			_, err := r.After(prev)
-			require.NoError(a.t, err)
-			m := a.at(k)
-			link, _, _ := strings.Cut(m.Header.Get(record.HeaderLink), "chain=")
-			m.Data, m.Header[record.HeaderLink] = r.Payload, []string{link + "chain=" + r.Link.Chain.String()}
-		}, shown: 1},
+		{name: "forged with its chain", spoil: forge, shown: 1},
 		{name: "repeated", spoil: func(a *altered, k int) {
 			a.messages[a.records[k-1]] = a.messages[a.records[k-2]]
 		}},
@@ -224,19 +232,12 @@ func collect(t *testing.T, run jetstore.Execution, after int, opts ...enact.Read
 // A fault in the middle of a history is never passed over, however the history is read:
 // reads say where it is, and give the events before it.
 func TestFaultsInAHistory(t *testing.T) {
-	for _, h := range []struct {
-		name  string
-		shape shape
-		at    []int // records to spoil; they, and their neighbours, are within staged batches
-	}{
-		{"dense", shape{{times: 2, events: 650, single: true}}, []int{3, 513, 1024, 1200}},
-		{"sparse", shape{{times: 30, events: 5, single: true, filler: 5 * apart}}, []int{3, 64, 128, 148}},
-	} {
-		c := copyLog(t, h.shape)
+	for _, w := range ways() {
+		c := copyLog(t, w.shape)
 		n := len(c.records)
 		for _, f := range faults() {
-			for _, k := range h.at {
-				t.Run(fmt.Sprintf("%s/%s/%d", h.name, f.name, k), func(t *testing.T) {
+			for _, k := range w.within {
+				t.Run(fmt.Sprintf("%s/%s/%d", w.name, f.name, k), func(t *testing.T) {
 					a := c.alter()
 					f.spoil(a, k)
 					run := a.open(t)
@@ -306,15 +307,17 @@ func TestFaultInABackList(t *testing.T) {
 
 // A torn batch at the end stops reads behind the last whole append.
 func TestTornBatch(t *testing.T) {
-	for _, s := range []shape{
-		{{times: 1, events: 700, single: true}, {times: 1, events: 20, single: true}},
-		{{times: 40, events: 2, single: true, filler: 3 * apart}, {times: 1, events: 20, single: true}},
-		{{times: 1, events: 20, single: true}},
-	} {
+	const batch = 20
+	shapes := []shape{{}}
+	for _, w := range ways() {
+		shapes = append(shapes, w.shape)
+	}
+	for _, s := range shapes {
+		s = append(slices.Clip(s), stretch{times: 1, events: batch, single: true})
 		t.Run(s.String(), func(t *testing.T) {
 			c := copyLog(t, s)
 			n := len(c.records)
-			whole := n - 20
+			whole := n - batch
 			a := c.alter()
 			a.messages = a.messages[:c.records[n-3]] // record n-3 is the last that is left
 			run := a.open(t)
@@ -389,33 +392,41 @@ func TestUnknownCodecInAHistory(t *testing.T) {
 
 // A missing or rewritten end breaks no rule: the head that was kept elsewhere shows it.
 func TestHeadShowsAMissingEnd(t *testing.T) {
-	c := copyLog(t, shape{{times: 30, events: 1, filler: 3}})
-	n := len(c.records)
-	kept, err := c.run.Head(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, enact.Head{
-		TenantID: c.run.Tenant(), ExecutionID: c.run.ID(), Sequence: uint64(n), Position: c.position(n), Chain: kept.Chain,
-	}, kept)
+	for _, w := range ways() {
+		t.Run(w.name, func(t *testing.T) {
+			c := copyLog(t, append(slices.Clip(w.shape), stretch{times: 1, events: 1}))
+			n := len(c.records)
+			kept, err := c.run.Head(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, enact.Head{
+				TenantID: c.run.Tenant(), ExecutionID: c.run.ID(), Sequence: uint64(n), Position: c.position(n), Chain: kept.Chain,
+			}, kept)
 
-	a := c.alter()
-	a.remove(n)
-	run := a.open(t)
-	got, err := collect(t, run, 0)
-	require.NoError(t, err)
-	require.Equal(t, expected(n-1, 0, 0, false), got)
-	head, err := run.Head(t.Context())
-	require.NoError(t, err)
-	require.NotEqual(t, kept, head)
-	require.Equal(t, kept.Sequence-1, head.Sequence)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	_, err = run.LoadEvents(ctx, enact.AtLeast(kept.Sequence))
-	require.ErrorIs(t, err, enact.ErrStale)
+			a := c.alter()
+			a.remove(n)
+			run := a.open(t)
+			got, err := collect(t, run, 0)
+			require.NoError(t, err)
+			require.Equal(t, expected(n-1, 0, 0, false), got)
+			head, err := run.Head(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, kept.Sequence-1, head.Sequence)
+			require.NotEqual(t, kept.Chain, head.Chain)
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			_, err = run.LoadEvents(ctx, enact.AtLeast(kept.Sequence))
+			require.ErrorIs(t, err, enact.ErrStale)
 
-	a = c.alter()
-	faults()[5].spoil(a, n)
-	head, err = a.open(t).Head(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, kept.Sequence, head.Sequence)
-	require.NotEqual(t, kept.Chain, head.Chain, "rewritten")
+			a = c.alter()
+			forge(a, n)
+			run = a.open(t)
+			got, err = collect(t, run, 0)
+			require.NoError(t, err)
+			require.Len(t, got, n)
+			head, err = run.Head(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, kept.Sequence, head.Sequence)
+			require.NotEqual(t, kept.Chain, head.Chain, "rewritten")
+		})
+	}
 }
