@@ -25,6 +25,7 @@ const (
 	codeNotFound         = 10037 // no message found; also what a read error looks like
 	codeTooLarge         = 10054 // message exceeds the stream's or the server's maximum
 	codeHeadersTooLarge  = 10097
+	codeConsumerNotFound = 10014
 	codeStreamNotFound   = 10059
 	codeStreamNameInUse  = 10058
 	codeNoPeers          = 10005 // no suitable servers for the stream's replicas

@@ -44,8 +44,8 @@ type feed struct {
 	under  int // requests under way
 }
 
-// openFeed makes a feed of the subject's messages from position on. close must be
-// called with it.
+// openFeed makes a feed of the subject's messages from position on. It must be closed,
+// also beside an error: a consumer whose making was not answered may be there.
 func (a *api) openFeed(ctx context.Context, stream, subject string, position uint64, most int) (*feed, error) {
 	f := &feed{
 		a: a, stream: stream, name: "enact-read-" + nuid.Next(),
@@ -53,7 +53,7 @@ func (a *api) openFeed(ctx context.Context, stream, subject string, position uin
 	}
 	var err error
 	if f.sub, err = a.nc.ChanSubscribe(a.nc.NewInbox(), f.got); err != nil {
-		return nil, err
+		return f, notSent(err)
 	}
 	type config struct {
 		Name              string        `json:"name"`
@@ -77,18 +77,16 @@ func (a *api) openFeed(ctx context.Context, stream, subject string, position uin
 	}}
 	var created answer
 	if err := a.request(ctx, "CONSUMER.CREATE."+stream+"."+f.name+"."+subject, body, &created); err != nil {
-		f.hangUp()
-		if mayHaveLeft(err) {
-			f.remove()
-		}
-		return nil, err
+		return f, err
 	}
 	return f, nil
 }
 
-func (f *feed) close() {
+// close ends the feed and removes its consumer. An error says that the consumer may be
+// there yet.
+func (f *feed) close() error {
 	f.hangUp()
-	f.remove()
+	return f.remove()
 }
 
 func (f *feed) hangUp() {
@@ -97,10 +95,14 @@ func (f *feed) hangUp() {
 	_ = f.sub.Unsubscribe()
 }
 
-// remove removes the consumer. What it cannot remove, the server does after feedIdle.
-func (f *feed) remove() {
+// remove removes the consumer. What nobody removes, the server does after feedIdle.
+func (f *feed) remove() error {
 	var deleted answer
-	_ = f.a.request(context.Background(), "CONSUMER.DELETE."+f.stream+"."+f.name, nil, &deleted)
+	err := f.a.request(context.Background(), "CONSUMER.DELETE."+f.stream+"."+f.name, nil, &deleted)
+	if hasCode(err, codeConsumerNotFound) {
+		return nil
+	}
+	return err
 }
 
 // full reports whether as many requests are under way as should be.

@@ -61,18 +61,6 @@ func newObservedLog(t *testing.T) *observedLog {
 	return l
 }
 
-// consumers returns the names of the stream's consumers.
-func (l *observedLog) consumers(t *testing.T) []string {
-	t.Helper()
-	names := []string{}
-	list := l.stream.ConsumerNames(t.Context())
-	for name := range list.Name() {
-		names = append(names, name)
-	}
-	require.NoError(t, list.Err())
-	return names
-}
-
 // connection is what a server tells of one.
 type connection struct {
 	Name          string `json:"name"`
@@ -96,11 +84,13 @@ func (l *observedLog) subscriptions(t *testing.T) int {
 	return all[i].Subscriptions
 }
 
-// requireNothingLeft checks that the store has so many subscriptions, here and on the server,
-// and that the stream has no consumers.
-func (l *observedLog) requireNothingLeft(t *testing.T, subscriptions int, when string) {
+// requireNothingLeft checks that the store has at most so many subscriptions, the server
+// the same, and that the stream has no consumers. A store keeps those of requests that
+// were answered, for the next ones.
+func (l *observedLog) requireNothingLeft(t *testing.T, most int, when string) {
 	t.Helper()
-	require.Equal(t, subscriptions, l.nc.NumSubscriptions(), when)
+	subscriptions := l.nc.NumSubscriptions()
+	require.LessOrEqual(t, subscriptions, most, when)
 	require.NoError(t, l.nc.Flush()) // the server has handled what was sent
 	var there int
 	var consumers []string
@@ -139,7 +129,10 @@ func interruptions() []interruption {
 		}},
 		{name: "consumers deleted", happen: func(t *testing.T, l *observedLog, _ func()) bool {
 			for _, name := range l.consumers(t) {
-				require.NoError(t, l.stream.DeleteConsumer(t.Context(), name))
+				// The read may have removed it just now.
+				if err := l.stream.DeleteConsumer(t.Context(), name); err != nil {
+					require.ErrorIs(t, err, jetstream.ErrConsumerNotFound)
+				}
 			}
 			return true
 		}},
@@ -156,7 +149,7 @@ func TestReadsLeaveNothing(t *testing.T) {
 		n := w.shape.events()
 		for _, is := range interruptions() {
 			t.Run(w.name+"/"+is.name, func(t *testing.T) {
-				load(t, run, n) // makes the connection's own subscription
+				load(t, run, n) // makes the subscriptions that a read needs
 				mine := l.nc.NumSubscriptions()
 				l.requireNothingLeft(t, mine, "before")
 				points := []int{1, n / 2, n - 1}
@@ -220,7 +213,7 @@ func TestLoadsThatRunOutOfTimeLeaveNothing(t *testing.T) {
 					require.Empty(t, events)
 					late++
 				}
-				require.Equal(t, mine, l.nc.NumSubscriptions())
+				require.LessOrEqual(t, l.nc.NumSubscriptions(), mine)
 			}
 			require.NotZero(t, late)
 			l.requireNothingLeft(t, mine, "after all")

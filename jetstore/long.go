@@ -28,9 +28,10 @@ const (
 type longWay struct {
 	feed    *feed // nil: none at the moment
 	scouted *scouted
-	asked   mark // up to which records it was asked for
-	owed    int  // records up to there that no request under way will bring
-	made    int  // consumers so far
+	asked   mark    // up to which records it was asked for
+	owed    int     // records up to there that no request under way will bring
+	made    int     // consumers so far
+	left    []*feed // given up, and perhaps not removed
 }
 
 // scouted is the way ahead of a feed: the ends of dense stretches of at most longStep
@@ -77,18 +78,38 @@ func (w *walk) stream(ctx context.Context) []*record.Record {
 	}
 	records, err := w.readFeed(ctx)
 	if err != nil || w.left() == uint64(len(records)) {
-		w.close()
+		w.closeFeed()
 	}
 	return records
 }
 
-// close removes the walk's consumer, if there is one.
+// close removes the walk's consumers, those too that could not be removed when they were
+// given up.
 func (w *walk) close() {
-	if w.long != nil && w.long.feed != nil {
-		w.long.scouted.close()
-		w.long.feed.close()
-		w.long.feed = nil
+	if w.long == nil {
+		return
 	}
+	w.closeFeed()
+	ctx, cancel := context.WithTimeout(context.Background(), tryTimeout)
+	defer cancel()
+	for _, f := range w.long.left {
+		// What remains after that, the server removes.
+		_, _ = retry(ctx, func() (struct{}, error) { return struct{}{}, f.remove() })
+	}
+	w.long.left = nil
+}
+
+// closeFeed gives up the consumer that the walk has.
+func (w *walk) closeFeed() {
+	l := w.long
+	if l.feed == nil {
+		return
+	}
+	l.scouted.close()
+	if err := l.feed.close(); err != nil {
+		l.left = append(l.left, l.feed)
+	}
+	l.feed = nil
 }
 
 func (w *walk) openFeed(ctx context.Context) bool {
@@ -103,6 +124,10 @@ func (w *walk) openFeed(ctx context.Context) bool {
 	w.long.made++
 	feed, err := w.s.reads.openFeed(ctx, w.s.cfg.stream, w.s.subject(w.key), start.position+1, longStep)
 	if err != nil {
+		feed.hangUp()
+		if mayHaveLeft(err) {
+			w.long.left = append(w.long.left, feed)
+		}
 		if errors.Is(err, enact.ErrNotPermitted) {
 			w.s.noFeeds.Store(true)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -85,7 +86,7 @@ func TestLongReadSurvivesItsConsumer(t *testing.T) {
 			for _, name := range l.consumers(t) {
 				// The read may have removed it just now.
 				if err := js.DeleteConsumer(t.Context(), "ENACT", name); err != nil {
-					require.ErrorContains(t, err, "consumer not found")
+					require.ErrorIs(t, err, jetstream.ErrConsumerNotFound)
 				}
 			}
 		}

@@ -143,7 +143,7 @@ func (g *generator) next(e *Execution, h *history) (*nats.Msg, error) {
 			return nil, err
 		}
 	}
-	if r.Payload, r.Codec, err = (codec.JSON{}).Encode(nil, r.Place(), events); err != nil {
+	if r.Payload, r.Codec, err = (codec.JSON{}).Encode(context.Background(), nil, r.Place(), events); err != nil {
 		return nil, err
 	}
 	if h.tail, err = r.After(h.tail); err != nil {
