@@ -21,6 +21,10 @@ var (
 	ErrInvalidEvent = errors.New("enact: invalid event")
 	// ErrInvalidOption is matched by [*OptionError]: an option, limit or offset outside its range.
 	ErrInvalidOption = errors.New("enact: invalid option")
+	// ErrInvalidCursor is matched by [*CursorError].
+	ErrInvalidCursor = errors.New("enact: invalid cursor")
+	// ErrTenantRequired is returned by a call without a tenant on a store that keeps each tenant's log apart.
+	ErrTenantRequired = errors.New("enact: the call must name a tenant")
 	// ErrEmptyBatch is returned when a batch has no events.
 	ErrEmptyBatch = errors.New("enact: empty batch")
 	// ErrKeyReused is returned when an idempotency key was used before with other events.
@@ -93,6 +97,15 @@ type OptionError struct {
 
 func (e *OptionError) Error() string { return "enact: " + e.Option + ": " + e.Reason }
 func (e *OptionError) Unwrap() error { return ErrInvalidOption }
+
+// CursorError says why a cursor is no place in the list that was asked for.
+// errors.Is(err, ErrInvalidCursor).
+type CursorError struct {
+	Reason string
+}
+
+func (e *CursorError) Error() string { return "enact: invalid cursor: " + e.Reason }
+func (e *CursorError) Unwrap() error { return ErrInvalidCursor }
 
 // ConflictError is returned by an append whose expectation did not hold.
 // errors.Is(err, ErrConflict). Nothing was stored.

@@ -8,22 +8,17 @@ import (
 )
 
 // Status is where an execution stands.
-type Status string
+type Status = enact.Status
 
 // Statuses of an execution.
 const (
-	StatusUnknown   Status = "unknown" // no event has said
-	StatusRunning   Status = "running"
-	StatusPaused    Status = "paused"
-	StatusCompleted Status = "completed"
-	StatusFailed    Status = "failed"
-	StatusCancelled Status = "cancelled"
+	StatusUnknown   = enact.StatusUnknown // no event has said
+	StatusRunning   = enact.StatusRunning
+	StatusPaused    = enact.StatusPaused
+	StatusCompleted = enact.StatusCompleted
+	StatusFailed    = enact.StatusFailed
+	StatusCancelled = enact.StatusCancelled
 )
-
-// Terminal reports whether the execution has ended.
-func (s Status) Terminal() bool {
-	return s == StatusCompleted || s == StatusFailed || s == StatusCancelled
-}
 
 // StepStatus is where a step stands.
 type StepStatus string
