@@ -13,7 +13,6 @@ const (
 	StatusCancelled Status = "cancelled"
 )
 
-
 // Terminal reports whether the execution has ended.
 func (s Status) Terminal() bool {
 	return s == StatusCompleted || s == StatusFailed || s == StatusCancelled

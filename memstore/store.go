@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/enactlog/enact"
 )
 
@@ -12,11 +14,12 @@ import (
 // an idempotency key, unless [WithKeyWindow] says otherwise.
 const DefaultKeyWindow = 64
 
-// Store is an [enact.EventStore] and an [enact.Committer] in memory. [New] makes
+// Store is an [enact.EventStore], an [enact.Committer] and an [enact.Querier] in memory. [New] makes
 // one. All methods may be called from any number of goroutines.
 type Store struct {
-	now       func() time.Time
-	keyWindow int
+	now         func() time.Time
+	keyWindow   int
+	incarnation string // of this store, which cursors are bound to
 
 	mu        sync.RWMutex
 	closed    bool
@@ -28,6 +31,7 @@ type Store struct {
 var (
 	_ enact.EventStore = (*Store)(nil)
 	_ enact.Committer  = (*Store)(nil)
+	_ enact.Querier    = (*Store)(nil)
 )
 
 // Option is an option of [New].
@@ -60,10 +64,11 @@ func WithKeyWindow(n int) Option {
 // shut down leaks nothing.
 func New(opts ...Option) *Store {
 	s := &Store{
-		now:       time.Now,
-		keyWindow: DefaultKeyWindow,
-		histories: make(map[enact.ExecutionID]*history),
-		created:   make(map[enact.TenantID][]enact.ExecutionID),
+		now:         time.Now,
+		keyWindow:   DefaultKeyWindow,
+		incarnation: uuid.NewString(),
+		histories:   make(map[enact.ExecutionID]*history),
+		created:     make(map[enact.TenantID][]enact.ExecutionID),
 	}
 	for _, opt := range opts {
 		if opt != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -94,6 +95,28 @@ var defects = map[string]defect{
 	"lists begin with the oldest": {
 		breaks: "lists/executions are listed newest created first", seenByModel: true,
 		in: func(s enact.EventStore) enact.EventStore { return oldestFirst{s} },
+	},
+	"cursors count from the newest": {
+		breaks: "queries/a cursor stays in its place while executions are created",
+		in:     func(s enact.EventStore) enact.EventStore { return countingCursors{s, s.(enact.Querier)} },
+	},
+	"pages are shown before filters": {
+		breaks: "queries/filters choose from the list", seenByModel: true,
+		in: describing(func(ctx context.Context, s enact.Querier, q enact.Query) ([]enact.ExecutionInfo, string, error) {
+			return s.Executions(ctx, enact.Query{Tenant: q.Tenant, Limit: q.Limit, Cursor: q.Cursor})
+		}),
+	},
+	"the last event decides the status": {
+		breaks: "queries/the status is the one that package replay finds", seenByModel: true,
+		in: describing(func(ctx context.Context, s enact.Querier, q enact.Query) ([]enact.ExecutionInfo, string, error) {
+			page, next, err := s.Executions(ctx, q)
+			for i := range page {
+				if page[i].LastEvent == enact.TypeCustom || page[i].LastEvent == enact.TypeStepStarted {
+					page[i].Status = enact.StatusRunning
+				}
+			}
+			return page, next, err
+		}),
 	},
 	"errors are yielded twice": {
 		breaks: "iteration/an error is yielded once, last, beside a zero event",
@@ -193,6 +216,55 @@ func (s oldestFirst) ListExecutions(ctx context.Context, tenant enact.TenantID, 
 	list, err := s.EventStore.ListExecutions(ctx, tenant, limit, offset)
 	slices.Reverse(list)
 	return list, err
+}
+
+// countingCursors has cursors that say how many executions are before the next page.
+type countingCursors struct {
+	enact.EventStore
+	enact.Querier
+}
+
+func (s countingCursors) Executions(ctx context.Context, q enact.Query) ([]enact.ExecutionInfo, string, error) {
+	const mark = "skip "
+	if err := q.Validate(); err != nil {
+		return nil, "", err
+	}
+	skip := 0
+	if n, ok := strings.CutPrefix(q.Cursor, mark); ok {
+		var err error
+		if skip, err = strconv.Atoi(n); err != nil {
+			return nil, "", &enact.CursorError{Reason: err.Error()}
+		}
+		q.Cursor = ""
+	}
+	size := q.PageSize()
+	q.Limit = enact.MaxQueryLimit
+	page, _, err := s.Querier.Executions(ctx, q)
+	if err != nil {
+		return nil, "", err
+	}
+	page = page[min(skip, len(page)):]
+	if len(page) <= size {
+		return page, "", nil
+	}
+	return page[:size], mark + strconv.Itoa(skip+size), nil
+}
+
+// described answers queries by a function of its own.
+type described struct {
+	enact.EventStore
+	enact.Querier
+	answer describer
+}
+
+type describer func(context.Context, enact.Querier, enact.Query) ([]enact.ExecutionInfo, string, error)
+
+func describing(answer describer) func(enact.EventStore) enact.EventStore {
+	return func(s enact.EventStore) enact.EventStore { return described{s, s.(enact.Querier), answer} }
+}
+
+func (s described) Executions(ctx context.Context, q enact.Query) ([]enact.ExecutionInfo, string, error) {
+	return s.answer(ctx, s.Querier, q)
 }
 
 // twice goes on after an error.

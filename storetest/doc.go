@@ -14,15 +14,15 @@
 // executions: the stores that the opener returns may share one log, with each
 // other and with earlier runs.
 //
-// Where a store also is an [enact.Committer], or has a Head method like that of
-// memstore.Store, the sentences on these are part of the suite.
+// Where a store also is an [enact.Committer] or an [enact.Querier], or has a Head
+// method like that of memstore.Store, the sentences on these are part of the suite.
 //
 // # What each file holds
 //
 //   - run.go, fixture.go: the suite and what its tests share.
 //   - appends.go, batches.go, expectations.go, keys.go, concurrency.go,
 //     commits.go: writing.
-//   - reads.go, iteration.go, lists.go: reading.
+//   - reads.go, iteration.go, lists.go, queries.go: reading.
 //   - events.go, samples.go, raw.go, metadata.go, timestamps.go, immutability.go:
 //     what is kept.
 //   - ids.go, tenants.go, invalid.go, lifecycle.go: names and refusals.

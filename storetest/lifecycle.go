@@ -81,6 +81,16 @@ func everyCall(f *fixture) map[string]func(context.Context) error {
 			return err
 		}
 	}
+	if q, ok := f.store.(enact.Querier); ok {
+		calls["Executions"] = func(ctx context.Context) error {
+			_, _, err := q.Executions(ctx, enact.Query{Tenant: f.tenant})
+			return err
+		}
+		calls["ListTenants"] = func(ctx context.Context) error {
+			_, err := q.ListTenants(ctx)
+			return err
+		}
+	}
 	if h, ok := f.store.(header); ok {
 		calls["Head"] = func(ctx context.Context) error {
 			_, err := h.Head(ctx, f.execution)

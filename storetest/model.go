@@ -78,6 +78,7 @@ func (m *machine) compareEverything() {
 	for _, tenant := range m.tenants {
 		m.step, m.doing = m.step+1, listing{limit: 0}
 		m.compareLists(tenant, math.MaxInt, 0)
+		m.compareQueries(enact.Query{Tenant: tenant})
 	}
 	for e, execution := range m.executions {
 		m.step, m.doing = m.step+1, read{execution: e}
@@ -93,6 +94,38 @@ func (m *machine) compareLists(tenant enact.TenantID, limit, offset int) {
 	got, err := m.store.ListExecutions(m.ctx, tenant, limit, offset)
 	m.sameError(wantErr, err)
 	m.equal(append([]enact.ExecutionID{}, want...), append([]enact.ExecutionID{}, got...), "list")
+}
+
+// compareQueries compares what the query finds, page by page: the pages of the two may
+// end in different places.
+func (m *machine) compareQueries(query enact.Query) {
+	q, ok := m.store.(enact.Querier)
+	if !ok {
+		return
+	}
+	want, wantErr := found(m.ctx, m.model, query)
+	got, err := found(m.ctx, q, query)
+	m.sameError(wantErr, err)
+	m.equal(idsOf(want), idsOf(got), "executions found")
+	for i := range want {
+		for _, at := range []struct{ want, got *time.Time }{{&want[i].Created, &got[i].Created}, {&want[i].Updated, &got[i].Updated}} {
+			if at.want.Equal(modelTime) {
+				require.WithinRange(m.t, *at.got, m.began.Add(-clockSkew), time.Now().Add(clockSkew))
+				*at.want = *at.got
+			}
+		}
+		m.equal(want[i], got[i], "execution found")
+	}
+}
+
+func found(ctx context.Context, q enact.Querier, query enact.Query) (all []enact.ExecutionInfo, err error) {
+	for x, err := range enact.AllExecutions(ctx, q, query) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, x)
+	}
+	return all, nil
 }
 
 // compareReads compares every read of the execution.
@@ -160,7 +193,7 @@ func classOf(err error) error {
 	sentinels := []error{
 		enact.ErrUnknownOutcome, // first: it also matches its cause
 		enact.ErrConflict, enact.ErrTenantMismatch, enact.ErrAmbiguousExecution, enact.ErrInvalidID, enact.ErrInvalidEvent,
-		enact.ErrInvalidOption, enact.ErrEmptyBatch, enact.ErrKeyReused, enact.ErrTooLarge, enact.ErrCorrupt, enact.ErrStale, enact.ErrClosed,
+		enact.ErrInvalidOption, enact.ErrInvalidCursor, enact.ErrEmptyBatch, enact.ErrKeyReused, enact.ErrTooLarge, enact.ErrCorrupt, enact.ErrStale, enact.ErrClosed,
 	}
 	if i := slices.IndexFunc(sentinels, func(s error) bool { return errors.Is(err, s) }); i >= 0 {
 		return sentinels[i]

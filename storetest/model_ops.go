@@ -17,6 +17,7 @@ func operations() *rapid.Generator[operation] {
 	return rapid.OneOf(
 		asOperation(listings), // first: what a failure shrinks to
 		asOperation(selections),
+		asOperation(questions),
 		asOperation(writes), asOperation(writes), // histories must grow to be worth reading
 	)
 }
@@ -190,3 +191,24 @@ func listings(t *rapid.T) listing {
 }
 
 func (l listing) run(m *machine) { m.compareLists(m.tenants[l.tenant], l.limit, l.offset) }
+
+// question lists what of a tenant matches. Times are not asked for: the model's clock has
+// its own.
+type question struct {
+	tenant, limit int
+	status        []enact.Status
+	last          []string
+}
+
+func questions(t *rapid.T) question {
+	return question{
+		tenant: rapid.IntRange(0, 1).Draw(t, "tenant"),
+		limit:  rapid.IntRange(-1, 3).Draw(t, "limit"),
+		status: rapid.SampledFrom([][]enact.Status{nil, nil, {enact.StatusUnknown}, {enact.StatusFailed}, {"", enact.StatusFailed}}).Draw(t, "status"),
+		last:   rapid.SampledFrom([][]string{nil, nil, {enact.TypeCustom}, {enact.TypeExecutionFailed, enact.TypeCustom}}).Draw(t, "last event"),
+	}
+}
+
+func (o question) run(m *machine) {
+	m.compareQueries(enact.Query{Tenant: m.tenants[o.tenant], Limit: o.limit, Status: o.status, LastEvent: o.last})
+}

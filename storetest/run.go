@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) enact.EventStore) {
 		{"reads", reads()},
 		{"iteration", iteration()},
 		{"lists", lists()},
+		{"queries", queries()},
 		{"events", events()},
 		{"raw JSON", rawJSON()},
 		{"metadata", metadata()},

@@ -75,12 +75,12 @@ func TestDamagedCursorsAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	newer[0] = 2
 	for text, reason := range map[string]string{
-		" ":                                        "damaged",
-		"!":                                        "damaged",
-		"AQ":                                       "damaged",
-		l.Encode(1) + "A":                          "damaged",
-		l.Encode(1) + "\n":                         "damaged",
-		strings.Repeat("A", 1<<20):                 "damaged",
+		" ":                        "damaged",
+		"!":                        "damaged",
+		"AQ":                       "damaged",
+		l.Encode(1) + "A":          "damaged",
+		l.Encode(1) + "\n":         "damaged",
+		strings.Repeat("A", 1<<20): "damaged",
 		base64.RawURLEncoding.EncodeToString(newer): "another release",
 	} {
 		_, err := l.Decode(text)
