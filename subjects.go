@@ -70,6 +70,20 @@ func (s Subjects) Index(tenant TenantID) string {
 // AllIndex returns the wildcard subject of the index stream.
 func (s Subjects) AllIndex() string { return s.prefix + "-index.*" }
 
+// ParseIndex is the inverse of [Subjects.Index]. It refuses any subject that Index
+// would not produce.
+func (s Subjects) ParseIndex(subject string) (TenantID, error) {
+	token, ok := strings.CutPrefix(subject, s.prefix+"-index.")
+	if !ok {
+		return "", fmt.Errorf("%w: subject %q is not %s-index.<tenant>", ErrInvalidID, clip(subject), s.prefix)
+	}
+	t, err := DecodeToken(token)
+	if err != nil {
+		return "", err
+	}
+	return TenantID(t), TenantID(t).Validate()
+}
+
 // ParseExecution is the inverse of [Subjects.Execution]. It refuses any subject
 // that Execution would not produce.
 func (s Subjects) ParseExecution(subject string) (TenantID, ExecutionID, error) {

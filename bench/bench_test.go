@@ -32,21 +32,33 @@ const rawStream = "RAW"
 // places runs a benchmark on one node, in memory, on disk without and with a sync
 // before each acknowledgement, and on three nodes.
 func places(b *testing.B, f func(b *testing.B, p *place)) {
-	for _, at := range []struct {
-		name  string
-		nodes int
-		opts  []embedded.Option
-	}{
-		{"R1-memory", 1, []embedded.Option{embedded.WithMemoryStorage()}},
-		{"R1-disk", 1, []embedded.Option{embedded.WithSyncInterval(2 * time.Minute)}},
-		{"R1-disk-sync", 1, nil},
-		{"R3-disk", 3, []embedded.Option{embedded.WithSyncInterval(2 * time.Minute)}},
-		{"R3-disk-sync", 3, nil},
-	} {
-		b.Run(at.name, func(b *testing.B) {
-			f(b, open(b, at.nodes, at.name == "R1-memory", at.opts))
-		})
+	for _, at := range servers {
+		b.Run(at.name, func(b *testing.B) { f(b, placeNamed(b, at.name)) })
 	}
+}
+
+var servers = []struct {
+	name  string
+	nodes int
+	opts  []embedded.Option
+}{
+	{"R1-memory", 1, []embedded.Option{embedded.WithMemoryStorage()}},
+	{"R1-disk", 1, []embedded.Option{embedded.WithSyncInterval(2 * time.Minute)}},
+	{"R1-disk-sync", 1, nil},
+	{"R3-disk", 3, []embedded.Option{embedded.WithSyncInterval(2 * time.Minute)}},
+	{"R3-disk-sync", 3, nil},
+}
+
+// placeNamed opens one of the places.
+func placeNamed(b *testing.B, name string) *place {
+	b.Helper()
+	for _, at := range servers {
+		if at.name == name {
+			return open(b, at.nodes, name == "R1-memory", at.opts)
+		}
+	}
+	b.Fatalf("no place is named %s", name)
+	return nil
 }
 
 func open(b *testing.B, nodes int, memory bool, opts []embedded.Option) *place {

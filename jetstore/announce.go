@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
 	"github.com/enactlog/enact"
@@ -21,17 +22,38 @@ type indexEntry struct {
 	Timestamp   string            `json:"timestamp"` // of the execution's first event
 }
 
-// announce writes the index entry of a creation and waits for its
-// acknowledgement. Written twice it counts once: a listing takes each commit id
-// once, and only where it is the origin of the execution's records.
+// announce writes the index entry of a creation and waits for its acknowledgement.
+//
+// Each sending has a commit id of its own, which is the commit's from then on: nothing
+// was sent to the log yet. So an id is sent once, a copy that was not acknowledged
+// belongs to no execution whenever it is stored, and the entry that counts was stored
+// while its creation was under way.
 func (s *Store) announce(ctx context.Context, c *commit) error {
-	msg := &nats.Msg{
-		Subject: s.cfg.subjects.Index(c.key.tenant),
-		Header:  nats.Header{headerMsgID: []string{c.id.String()}},
-		Data:    appendIndexEntry(nil, c.key, c.times[0]),
+	sent := false
+	position, err := retry(ctx, func() (uint64, error) {
+		if sent {
+			id, err := uuid.NewV7()
+			if err != nil {
+				return 0, err
+			}
+			c.id = id
+		}
+		sent = true
+		return s.asks.publish(ctx, s.cfg.index(), entryMessage(s.cfg.subjects, c.key, c.id, c.times[0]))
+	})
+	if err == nil {
+		s.tails.meet(c.key.tenant, position)
 	}
-	_, err := retry(ctx, func() (uint64, error) { return s.asks.publish(ctx, s.cfg.index(), msg) })
 	return err
+}
+
+// entryMessage is the index entry of the creation of an execution by a commit.
+func entryMessage(subjects enact.Subjects, key execution, commit uuid.UUID, t time.Time) *nats.Msg {
+	return &nats.Msg{
+		Subject: subjects.Index(key.tenant),
+		Header:  nats.Header{headerMsgID: []string{commit.String()}},
+		Data:    appendIndexEntry(nil, key, t),
+	}
 }
 
 func appendIndexEntry(dst []byte, key execution, t time.Time) []byte {

@@ -59,11 +59,13 @@ func (a *api) close() {
 }
 
 type getRequest struct {
-	Seq      uint64 `json:"seq,omitempty"`
-	LastFor  string `json:"last_by_subj,omitempty"`
-	NextFor  string `json:"next_by_subj,omitempty"`
-	Batch    int    `json:"batch,omitempty"`
-	MaxBytes int    `json:"max_bytes,omitempty"`
+	Seq       uint64     `json:"seq,omitempty"`
+	Since     *time.Time `json:"start_time,omitempty"`
+	LastFor   string     `json:"last_by_subj,omitempty"`
+	NextFor   string     `json:"next_by_subj,omitempty"`
+	MultiLast []string   `json:"multi_last,omitempty"`
+	Batch     int        `json:"batch,omitempty"`
+	MaxBytes  int        `json:"max_bytes,omitempty"`
 }
 
 // message is a stored message, however it was read.
@@ -193,6 +195,7 @@ type streamInfo struct {
 		Metadata map[string]string `json:"metadata"`
 	} `json:"config"`
 	State struct {
+		First    uint64            `json:"first_seq"`
 		Last     uint64            `json:"last_seq"`
 		Subjects map[string]uint64 `json:"subjects"`
 	} `json:"state"`
@@ -324,13 +327,20 @@ func directMessage(reply *nats.Msg) (*message, error) {
 // handle, in the stream's order. What the replica has not got yet is missing at
 // the end, never in between. The answers are at most req.MaxBytes, and one message.
 func (a *api) directBatch(ctx context.Context, stream string, req getRequest, handle func(*message) error) error {
+	_, err := a.directAnswers(ctx, stream, req, handle)
+	return err
+}
+
+// directAnswers sends a request that one replica answers with up to maxAnswers-2 messages,
+// gives each to handle and returns the headers of the answer that ends them.
+func (a *api) directAnswers(ctx context.Context, stream string, req getRequest, handle func(*message) error) (end nats.Header, err error) {
 	body, err := json.Marshal(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in, err := a.inboxes.take()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	lost := a.line.lost()
 	err = in.send(a.nc, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body})
@@ -343,7 +353,7 @@ func (a *api) directBatch(ctx context.Context, stream string, req getRequest, ha
 		case "204", "404":
 			// The end of a batch, and of an empty one (server/stream.go, getDirectRequest).
 			a.inboxes.give(in)
-			return nil
+			return reply.Header, nil
 		}
 		var m *message
 		if m, err = directMessage(reply); err == nil {
@@ -351,7 +361,7 @@ func (a *api) directBatch(ctx context.Context, stream string, req getRequest, ha
 		}
 	}
 	a.inboxes.drop(in)
-	return err
+	return nil, err
 }
 
 func hasCode(err error, code jetstream.ErrorCode) bool {

@@ -116,7 +116,7 @@ func (s *Store) deliver(ctx context.Context, a *attempt) (position uint64, err e
 	if len(a.messages) == 1 {
 		return s.asks.publish(ctx, s.cfg.stream, a.messages[0])
 	}
-	return s.stage(ctx, a)
+	return s.stage(ctx, s.cfg.stream, a.messages)
 }
 
 // errNotSent says that no message which could commit the attempt was sent.

@@ -118,6 +118,7 @@ func (s *Store) sawIncarnation(inc string) {
 	if s.inc.Swap(inc) != inc {
 		s.lanes.reset()
 		s.index.reset()
+		s.statuses.reset()
 	}
 }
 

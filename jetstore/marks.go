@@ -73,4 +73,3 @@ func (ms *marks) at(ctx context.Context, m mark) (*record.Record, error) {
 	}
 	return r, err
 }
-

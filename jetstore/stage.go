@@ -24,11 +24,11 @@ const (
 	stageWindow = 8 << 20
 )
 
-// stage sends the attempt's messages as one transaction: all are staged, and the
-// last commits them or none. Each sending has a batch id of its own; using one
+// stage sends messages to a stream as one transaction: all are staged, and the last
+// commits them or none. Each sending has a batch id of its own; using one
 // again costs a spurious 10176. A transaction that is given up before its commit is
 // dropped by the server when its time-out ends, 10 s after its last message.
-func (s *Store) stage(ctx context.Context, a *attempt) (position uint64, err error) {
+func (s *Store) stage(ctx context.Context, stream string, messages []*nats.Msg) (position uint64, err error) {
 	select {
 	case s.batches <- struct{}{}:
 		defer func() { <-s.batches }()
@@ -36,9 +36,9 @@ func (s *Store) stage(ctx context.Context, a *attempt) (position uint64, err err
 		return 0, notSent(ctx.Err())
 	}
 	id := nuid.Next()
-	last := len(a.messages) - 1
+	last := len(messages) - 1
 	unasked := 0
-	for i, m := range a.messages[:last] {
+	for i, m := range messages[:last] {
 		msg := stagedMessage(m, id, i+1)
 		if unasked += len(msg.Data); i > 0 && unasked < stageWindow {
 			if err := s.asks.nc.PublishMsg(msg); err != nil {
@@ -48,24 +48,24 @@ func (s *Store) stage(ctx context.Context, a *attempt) (position uint64, err err
 		}
 		// The first message is asked about so that a refusal (10210, 10174) shows
 		// before the bulk is sent, the others to bound what is under way.
-		if err := s.stageAsked(ctx, msg); err != nil {
+		if err := s.stageAsked(ctx, stream, msg); err != nil {
 			return 0, notSent(err)
 		}
 		unasked = 0
 	}
-	msg := stagedMessage(a.messages[last], id, last+1)
+	msg := stagedMessage(messages[last], id, last+1)
 	msg.Header[headerBatchCommit] = []string{"1"}
-	return s.asks.publish(ctx, s.cfg.stream, msg)
+	return s.asks.publish(ctx, stream, msg)
 }
 
 // stageAsked stages one message and waits for the server's word: nothing at all for
 // a message that is staged, an error otherwise.
-func (s *Store) stageAsked(ctx context.Context, msg *nats.Msg) error {
+func (s *Store) stageAsked(ctx context.Context, stream string, msg *nats.Msg) error {
 	reply, err := s.asks.roundTrip(ctx, msg)
 	if err != nil || len(reply.Data) == 0 {
 		return err
 	}
-	_, err = parseAck(reply.Data, s.cfg.stream)
+	_, err = parseAck(reply.Data, stream)
 	return err
 }
 

@@ -19,6 +19,7 @@ import (
 var (
 	_ enact.EventStore = (*Store)(nil)
 	_ enact.Committer  = (*Store)(nil)
+	_ enact.Querier    = (*Store)(nil)
 )
 
 // Store is the log in a JetStream stream. It may be used from any number of
@@ -29,12 +30,16 @@ type Store struct {
 	asks  *api // appends, and questions to the leader
 	owned []*nats.Conn
 
-	lanes   *lanes
-	index   *confirmations
-	batches chan struct{} // one token for each open transaction
-	seen    atomic.Uint64 // highest position that this store has written or read
-	inc     atomic.Value  // string: incarnation of the stream
-	noFeeds atomic.Bool   // the connection may not make consumers
+	lanes    *lanes
+	index    *confirmations
+	tails    *tails
+	statuses *statuses
+	window   time.Duration             // duplicate window of the index stream
+	witness  atomic.Pointer[execution] // one that has records; nil: none is known
+	batches  chan struct{}             // one token for each open transaction
+	seen     atomic.Uint64             // highest position that this store has written or read
+	inc      atomic.Value              // string: incarnation of the stream
+	noFeeds  atomic.Bool               // the connection may not make consumers
 
 	mu     sync.Mutex
 	closed bool
@@ -132,24 +137,28 @@ func closeAll(conns []*nats.Conn) {
 
 func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, error) {
 	s := &Store{
-		cfg:     cfg,
-		asks:    newAPI(writes, cfg.apiPrefix, watch(writes)),
-		reads:   newAPI(reads, cfg.apiPrefix, watch(reads)),
-		lanes:   newLanes(cfg.cacheSize),
-		index:   newConfirmations(cfg.cacheSize * metFactor),
-		batches: make(chan struct{}, maxOpenBatches),
-		calls:   make(map[*call]struct{}),
-		idle:    make(chan struct{}),
-		done:    make(chan struct{}),
+		cfg:      cfg,
+		asks:     newAPI(writes, cfg.apiPrefix, watch(writes)),
+		reads:    newAPI(reads, cfg.apiPrefix, watch(reads)),
+		lanes:    newLanes(cfg.cacheSize),
+		index:    newConfirmations(cfg.cacheSize * metFactor),
+		tails:    newTails(cfg.cacheSize),
+		statuses: newStatuses(cfg.cacheSize),
+		batches:  make(chan struct{}, maxOpenBatches),
+		calls:    make(map[*call]struct{}),
+		idle:     make(chan struct{}),
+		done:     make(chan struct{}),
 	}
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	inc, err := check(ctx, cfg, s.asks)
+	found, err := check(ctx, cfg, s.asks)
 	if err != nil {
 		s.hangUp()
 		return nil, err
 	}
-	s.inc.Store(inc)
+	s.inc.Store(found.log)
+	s.tails.sawIncarnation(found.index)
+	s.window = found.window
 	return s, nil
 }
 
@@ -239,6 +248,11 @@ func (s *Store) hangUp() {
 
 // begin counts a call in and bounds its context. end must be called when it is over.
 func (s *Store) begin(ctx context.Context) (_ context.Context, end func(), err error) {
+	return s.enter(ctx, s.withTimeout)
+}
+
+// enter counts a call in; bound makes its context. leave must be called when it is over.
+func (s *Store) enter(ctx context.Context, bound func(context.Context) (context.Context, context.CancelFunc)) (_ context.Context, leave func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -247,7 +261,7 @@ func (s *Store) begin(ctx context.Context) (_ context.Context, end func(), err e
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := s.withTimeout(ctx)
+	ctx, cancel := bound(ctx)
 	c := &call{cancel}
 	s.calls[c] = struct{}{}
 	return ctx, func() { s.end(c) }, nil

@@ -129,28 +129,37 @@ func (c *config) indexConfig(now time.Time) jetstream.StreamConfig {
 	return c.baseConfig(c.index(), c.subjects.AllIndex(), "Agent executions: one message a creation", now)
 }
 
-// check holds the server and both streams against what the log needs and returns
-// the log stream's incarnation.
-func check(ctx context.Context, cfg *config, a *api) (incarnation string, err error) {
+// streams is what the check of both streams finds out about them.
+type streams struct {
+	log, index string        // incarnations
+	window     time.Duration // in which the index stream knows a message id again
+}
+
+// check holds the server and both streams against what the log needs.
+func check(ctx context.Context, cfg *config, a *api) (found streams, err error) {
 	if err := checkServer(a.nc); err != nil {
-		return "", err
+		return streams{}, err
 	}
-	for _, want := range []struct{ name, subject string }{
-		{cfg.index(), cfg.subjects.AllIndex()},
-		{cfg.stream, cfg.subjects.All()},
+	for _, want := range []struct {
+		name, subject string
+		incarnation   *string
+	}{
+		{cfg.stream, cfg.subjects.All(), &found.log},
+		{cfg.index(), cfg.subjects.AllIndex(), &found.index},
 	} {
 		have, err := retry(ctx, func() (c *jetstream.StreamConfig, err error) {
-			c, incarnation, err = a.config(ctx, want.name)
+			c, *want.incarnation, err = a.config(ctx, want.name)
 			return c, err
 		})
 		if err != nil {
-			return "", err
+			return streams{}, err
 		}
 		if problems := streamProblems(have, want.subject, cfg.memory); len(problems) > 0 {
-			return "", &enact.StreamConfigError{Stream: want.name, Problems: problems}
+			return streams{}, &enact.StreamConfigError{Stream: want.name, Problems: problems}
 		}
+		found.window = have.Duplicates // of the last one, the index
 	}
-	return incarnation, nil
+	return found, nil
 }
 
 // checkServer refuses servers that are too old. A pre-release counts as its release.
