@@ -253,6 +253,9 @@ func (rb *rebuild) readFrom(ctx context.Context, js jetstream.JetStream, positio
 	}
 	defer messages.Stop()
 	for position < end {
+		if err := ctx.Err(); err != nil {
+			return position, err // Next may still have a message
+		}
 		msg, err := waiting(ctx, rb.s, func(ctx context.Context) (jetstream.Msg, error) { return messages.Next(jetstream.NextContext(ctx)) })
 		if err != nil {
 			return position, err
