@@ -156,7 +156,7 @@ func (t *tail) live(ctx context.Context, position uint64) (err error) {
 	if position > 0 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, position+1
 	}
-	consumer, err := js.OrderedConsumer(ctx, store.StreamName(), cfg)
+	consumer, err := js.OrderedConsumer(ctx, t.run.StreamName(), cfg)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (t *tail) live(ctx context.Context, position uint64) (err error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 			defer cancel()
 			// Should this fail, the inactive threshold removes it.
-			_ = js.DeleteConsumer(ctx, store.StreamName(), info.Name)
+			_ = js.DeleteConsumer(ctx, t.run.StreamName(), info.Name)
 		}
 	}()
 	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat))

@@ -41,6 +41,9 @@ func (s *Store) Commit(ctx context.Context, batch enact.Batch) (enact.Receipt, e
 		return enact.Receipt{}, err
 	}
 	defer end()
+	if s, err = s.of(ctx, batch.TenantID); err != nil {
+		return enact.Receipt{}, err
+	}
 	c := &commit{s: s, batch: &batch, key: execution{batch.TenantID, batch.ExecutionID}}
 	if c.texts, err = batch.Encode(); err != nil {
 		return enact.Receipt{}, err

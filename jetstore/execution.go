@@ -28,6 +28,9 @@ func (e Execution) ID() enact.ExecutionID { return e.id }
 // Tenant returns the execution's tenant.
 func (e Execution) Tenant() enact.TenantID { return e.tenant }
 
+// StreamName returns the name of the stream that holds the execution's records.
+func (e Execution) StreamName() string { return e.store.StreamOf(e.tenant) }
+
 // Store returns the store that the handle belongs to.
 func (e Execution) Store() *Store { return e.store }
 

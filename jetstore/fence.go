@@ -116,10 +116,15 @@ func (s *Store) holders(ctx context.Context, id enact.ExecutionID) ([]enact.Tena
 // and made again.
 func (s *Store) sawIncarnation(inc string) {
 	if s.inc.Swap(inc) != inc {
-		s.lanes.reset()
-		s.index.reset()
-		s.statuses.reset()
+		s.forget()
 	}
+}
+
+// forget forgets everything about executions.
+func (s *Store) forget() {
+	s.lanes.reset()
+	s.index.reset()
+	s.statuses.reset()
 }
 
 func (s *Store) incarnation() string { return s.inc.Load().(string) }

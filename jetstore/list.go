@@ -28,6 +28,9 @@ func (s *Store) ListExecutions(ctx context.Context, tenant enact.TenantID, limit
 	if err := enact.ValidatePage(limit, offset); err != nil {
 		return nil, err
 	}
+	if s, err = s.of(ctx, tenant); err != nil {
+		return nil, err
+	}
 	executions := []enact.ExecutionID{}
 	if limit == 0 {
 		return executions, nil

@@ -1,6 +1,7 @@
 package jetstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -28,6 +29,9 @@ type Option func(*config) error
 
 type config struct {
 	stream     string
+	indexName  string          // "": <stream>_INDEX
+	perTenant  bool            // each tenant has streams of its own
+	tenant     *enact.TenantID // whose streams these are; nil: all tenants'
 	subjects   enact.Subjects
 	apiPrefix  string
 	timeout    time.Duration
@@ -61,7 +65,23 @@ func newConfig(opts []Option) (*config, error) {
 	return c, nil
 }
 
-func (c *config) index() string { return c.stream + indexSuffix }
+func (c *config) index() string { return cmp.Or(c.indexName, c.stream+indexSuffix) }
+
+// logSubject returns the subject of the log's stream.
+func (c *config) logSubject() string {
+	if c.tenant != nil {
+		return c.subjects.Tenant(*c.tenant)
+	}
+	return c.subjects.All()
+}
+
+// indexSubject returns the subject of the index stream.
+func (c *config) indexSubject() string {
+	if c.tenant != nil {
+		return c.subjects.Index(*c.tenant)
+	}
+	return c.subjects.AllIndex()
+}
 
 // WithStream names the log's stream; the index stream is <name>_INDEX. Default
 // (and ""): [DefaultStream]. 1 to 200 bytes of letters, digits, '_' and '-'.
@@ -74,6 +94,23 @@ func WithStream(name string) Option {
 			return &enact.OptionError{Option: "WithStream", Reason: fmt.Sprintf("%.250q is not 1 to 200 letters, digits, '_' and '-'", name)}
 		}
 		c.stream = name
+		return nil
+	}
+}
+
+// WithStreamPerTenant keeps each tenant's log in streams of its own: <name>-<tenant> and
+// its index <name>_INDEX-<tenant>, with the tenant's id percent-encoded as in subjects (see
+// [Store.StreamOf]). Permissions can then confine reads to a tenant, which they cannot on
+// a shared stream; docs/guarantees.md says what they confine.
+//
+// The API is the same. Every call must name its tenant, and returns
+// enact.ErrTenantRequired where it does not. An execution id may be used by any number of
+// tenants, who do not know of each other. [EnsureTenant] makes a tenant's streams; until
+// then calls return enact.ErrStreamNotFound. The state of the 1024 tenants used last is
+// kept open; they share the store's connections and caches.
+func WithStreamPerTenant() Option {
+	return func(c *config) error {
+		c.perTenant = true
 		return nil
 	}
 }

@@ -31,6 +31,9 @@ func (s *Store) Executions(ctx context.Context, q enact.Query) (page []enact.Exe
 	if err := q.Validate(); err != nil {
 		return nil, "", err
 	}
+	if s, err = s.of(ctx, q.Tenant); err != nil {
+		return nil, "", err
+	}
 	var l *listing
 	var reach uint64
 	var reachErr error

@@ -25,6 +25,9 @@ func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID
 	if err != nil {
 		return nil, err
 	}
+	if s, err = s.ofRead(ctx, &o); err != nil {
+		return nil, err
+	}
 	rd := s.newReading(execution, afterSeq, o, within)
 	defer rd.close()
 	events := []enact.StoredEvent{}
@@ -48,7 +51,15 @@ func within(ctx context.Context) (context.Context, func(), error) { return ctx, 
 func (s *Store) Events(ctx context.Context, execution enact.ExecutionID, afterSeq uint64, opts ...enact.ReadOption) iter.Seq2[enact.StoredEvent, error] {
 	return func(yield func(enact.StoredEvent, error) bool) {
 		o, err := readOptions(execution, opts)
-		rd := s.newReading(execution, afterSeq, o, s.begin)
+		part := s
+		if err == nil {
+			part, err = s.partFor(ctx, &o)
+		}
+		if err != nil {
+			yield(enact.StoredEvent{}, err)
+			return
+		}
+		rd := part.newReading(execution, afterSeq, o, part.begin)
 		defer rd.close()
 		for err == nil {
 			var page []enact.StoredEvent
@@ -96,6 +107,9 @@ func (s *Store) Head(ctx context.Context, execution enact.ExecutionID, opts ...e
 	defer end()
 	o, err := readOptions(execution, opts)
 	if err != nil {
+		return enact.Head{}, err
+	}
+	if s, err = s.ofRead(ctx, &o); err != nil {
 		return enact.Head{}, err
 	}
 	key, last, err := s.watermark(ctx, execution, o)

@@ -65,11 +65,14 @@ func (r *RebuildReport) fault(err error) {
 // Errors: enact.ErrStreamNotFound, enact.ErrNotPermitted, enact.ErrClosed, or the context's;
 // the report says what was done before.
 func (s *Store) RebuildIndex(ctx context.Context, progress func(RebuildProgress)) (report RebuildReport, err error) {
-	ctx, leave, err := s.enter(ctx, context.WithCancel)
+	ctx, leave, err := s.enter(ctx, untimed)
 	if err != nil {
 		return RebuildReport{}, err
 	}
 	defer leave()
+	if s.tenants != nil {
+		return RebuildReport{}, enact.ErrTenantRequired
+	}
 	if progress == nil {
 		progress = func(RebuildProgress) {}
 	}

@@ -48,6 +48,9 @@ func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError)
 	if err != nil {
 		return enact.Receipt{}, err
 	}
+	if s, err = s.of(ctx, a.key.tenant); err != nil {
+		return enact.Receipt{}, err
+	}
 	position, err := s.send(ctx, a, true)
 	switch {
 	case errors.Is(err, errUnproven):

@@ -2,11 +2,9 @@ package jetstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,34 +20,30 @@ var (
 	_ enact.Querier    = (*Store)(nil)
 )
 
-// Store is the log in a JetStream stream. It may be used from any number of
-// goroutines. It must be closed with [Store.Shutdown].
+// Store is the log in a JetStream stream, or, with [WithStreamPerTenant], in a stream for
+// each tenant. It may be used from any number of goroutines. It must be closed with
+// [Store.Shutdown].
 type Store struct {
 	cfg   *config
 	reads *api // bulk reads, so that a long answer does not hold up an append
 	asks  *api // appends, and questions to the leader
 	owned []*nats.Conn
+	*gate
+
+	tenants *tenants // of a store with a stream per tenant, which has no log itself; else nil
+	part    bool     // the log of one tenant, of a store that has more
 
 	lanes    *lanes
 	index    *confirmations
-	tails    *tails
 	statuses *statuses
+	tails    *tails
 	window   time.Duration             // duplicate window of the index stream
 	witness  atomic.Pointer[execution] // one that has records; nil: none is known
 	batches  chan struct{}             // one token for each open transaction
 	seen     atomic.Uint64             // highest position that this store has written or read
 	inc      atomic.Value              // string: incarnation of the stream
 	noFeeds  atomic.Bool               // the connection may not make consumers
-
-	mu     sync.Mutex
-	closed bool
-	calls  map[*call]struct{} // in flight
-	idle   chan struct{}      // closed when none is in flight any more, after closed is set
-	done   chan struct{}      // closed when Shutdown has finished
 }
-
-// call is a call of the store that is in flight.
-type call struct{ cancel context.CancelFunc }
 
 // Open opens the log on a connection of the caller's, which stays the caller's:
 // Shutdown does not close it. The connection should have been made with
@@ -140,26 +134,39 @@ func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, e
 		cfg:      cfg,
 		asks:     newAPI(writes, cfg.apiPrefix, watch(writes)),
 		reads:    newAPI(reads, cfg.apiPrefix, watch(reads)),
+		gate:     newGate(),
 		lanes:    newLanes(cfg.cacheSize),
 		index:    newConfirmations(cfg.cacheSize * metFactor),
-		tails:    newTails(cfg.cacheSize),
 		statuses: newStatuses(cfg.cacheSize),
-		batches:  make(chan struct{}, maxOpenBatches),
-		calls:    make(map[*call]struct{}),
-		idle:     make(chan struct{}),
-		done:     make(chan struct{}),
 	}
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
-	found, err := check(ctx, cfg, s.asks)
+	var err error
+	if cfg.perTenant {
+		s.tenants = newTenants()
+		err = s.checkAccount(ctx)
+	} else {
+		err = s.openLog(ctx)
+	}
 	if err != nil {
 		s.hangUp()
 		return nil, err
 	}
+	return s, nil
+}
+
+// openLog checks the streams and makes what the store keeps of them.
+func (s *Store) openLog(ctx context.Context) error {
+	found, err := check(ctx, s.cfg, s.asks)
+	if err != nil {
+		return err
+	}
+	s.tails = newTails(s.cfg.cacheSize)
+	s.batches = make(chan struct{}, maxOpenBatches)
 	s.inc.Store(found.log)
 	s.tails.sawIncarnation(found.index)
 	s.window = found.window
-	return s, nil
+	return nil
 }
 
 // Name returns "jetstream".
@@ -171,8 +178,17 @@ func (s *Store) RequiresNetwork() bool { return !s.cfg.local }
 // SupportsAirGapped is the opposite of RequiresNetwork.
 func (s *Store) SupportsAirGapped() bool { return s.cfg.local }
 
-// StreamName returns the name of the log's stream.
+// StreamName returns the name of the log's stream. Where each tenant has one, theirs
+// begin with it: see [Store.StreamOf].
 func (s *Store) StreamName() string { return s.cfg.stream }
+
+// StreamOf returns the name of the stream that holds the tenant's executions.
+func (s *Store) StreamOf(tenant enact.TenantID) string {
+	if s.tenants == nil {
+		return s.cfg.stream
+	}
+	return s.cfg.forTenant(tenant).stream
+}
 
 // Subjects returns the log's subject scheme.
 func (s *Store) Subjects() enact.Subjects { return s.cfg.subjects }
@@ -188,13 +204,17 @@ func (s *Store) APIPrefix() string { return s.cfg.apiPrefix }
 func (s *Store) Codecs() codec.Set { return s.cfg.codecs }
 
 // HealthCheck asks the leaders of both streams for their state and checks that
-// the settings still keep the log's guarantees. Errors are those of [Open].
+// the settings still keep the log's guarantees. Where each tenant has streams, it checks
+// that JetStream serves the account. Errors are those of [Open].
 func (s *Store) HealthCheck(ctx context.Context) error {
 	ctx, end, err := s.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
+	if s.tenants != nil {
+		return s.checkAccount(ctx)
+	}
 	_, err = check(ctx, s.cfg, s.asks)
 	return err
 }
@@ -202,42 +222,22 @@ func (s *Store) HealthCheck(ctx context.Context) error {
 // Shutdown refuses new calls, waits for those in flight, closes the connections
 // that the store made, and, for an embedded server, stops it. If ctx ends first,
 // the calls in flight end with its error and Shutdown returns it once they have.
-// Further calls wait for the first to finish and return nil.
+// Further calls wait for the first to finish and return nil. Of a store that
+// [Store.Tenant] returned it does nothing.
 func (s *Store) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	again := s.closed
-	s.closed = true
-	if !again && len(s.calls) == 0 {
-		close(s.idle)
+	if s.part {
+		return nil
 	}
-	s.mu.Unlock()
-	if again {
-		select {
-		case <-s.done:
+	return s.shut(ctx, func() error {
+		s.hangUp()
+		closeAll(s.owned)
+		if s.cfg.onShutdown == nil {
 			return nil
-		case <-ctx.Done():
-			return ctx.Err()
 		}
-	}
-	defer close(s.done)
-	var late error
-	select {
-	case <-s.idle:
-	case <-ctx.Done():
-		late = ctx.Err()
-		s.cut()
-		<-s.idle
-	}
-	s.hangUp()
-	closeAll(s.owned)
-	if s.cfg.onShutdown != nil {
 		// The server is stopped even if the caller's patience is at its end: left
 		// running, it would keep the directory's lock.
-		if err := s.cfg.onShutdown(context.WithoutCancel(ctx)); err != nil {
-			return errors.Join(late, err)
-		}
-	}
-	return late
+		return s.cfg.onShutdown(context.WithoutCancel(ctx))
+	})
 }
 
 // hangUp ends what the store has on its connections.
@@ -249,41 +249,6 @@ func (s *Store) hangUp() {
 // begin counts a call in and bounds its context. end must be called when it is over.
 func (s *Store) begin(ctx context.Context) (_ context.Context, end func(), err error) {
 	return s.enter(ctx, s.withTimeout)
-}
-
-// enter counts a call in; bound makes its context. leave must be called when it is over.
-func (s *Store) enter(ctx context.Context, bound func(context.Context) (context.Context, context.CancelFunc)) (_ context.Context, leave func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, nil, enact.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := bound(ctx)
-	c := &call{cancel}
-	s.calls[c] = struct{}{}
-	return ctx, func() { s.end(c) }, nil
-}
-
-func (s *Store) end(c *call) {
-	c.cancel()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.calls, c)
-	if s.closed && len(s.calls) == 0 {
-		close(s.idle)
-	}
-}
-
-// cut ends the contexts of the calls in flight.
-func (s *Store) cut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.calls {
-		c.cancel()
-	}
 }
 
 func (s *Store) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -23,6 +23,7 @@ const MinServerVersion = "2.14.5"
 const (
 	metaIncarnation = "enact.incarnation" // UUID of this making of the stream
 	metaFormat      = "enact.format"      // version of the wire format
+	metaTenant      = "enact.tenant"      // whose stream it is, where each tenant has one
 )
 
 // wireFormat is the version of docs/wire-format.md that this release writes.
@@ -31,11 +32,38 @@ const wireFormat = "1"
 // EnsureStream creates the log's stream and its index stream where they are
 // missing, and changes nothing where they are not. Both have file storage, no
 // limits, and deny deletes and purges. Errors are those of [Open].
+//
+// With [WithStreamPerTenant] there is nothing to create before there are tenants: see
+// [EnsureTenant].
 func EnsureStream(ctx context.Context, nc *nats.Conn, opts ...Option) error {
 	cfg, err := newConfig(opts)
 	if err != nil {
 		return err
 	}
+	if cfg.perTenant {
+		return checkServer(nc)
+	}
+	return ensureStreams(ctx, nc, cfg)
+}
+
+// EnsureTenant does for one tenant of a log that was opened with [WithStreamPerTenant]
+// what [EnsureStream] does for a shared one. Errors are those of [Open],
+// enact.ErrInvalidID, and enact.ErrInvalidOption without that option.
+func EnsureTenant(ctx context.Context, nc *nats.Conn, tenant enact.TenantID, opts ...Option) error {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return err
+	}
+	if !cfg.perTenant {
+		return &enact.OptionError{Option: "WithStreamPerTenant", Reason: "must be given for a tenant to have streams of its own"}
+	}
+	if err := tenant.Validate(); err != nil {
+		return err
+	}
+	return ensureStreams(ctx, nc, cfg.forTenant(tenant))
+}
+
+func ensureStreams(ctx context.Context, nc *nats.Conn, cfg *config) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, cfg.timeout)
@@ -46,19 +74,20 @@ func EnsureStream(ctx context.Context, nc *nats.Conn, opts ...Option) error {
 	if err := checkServer(nc); err != nil {
 		return err
 	}
-	if cfg.replicas == 0 {
-		cfg.replicas = 1
+	replicas := cfg.replicas
+	if replicas == 0 {
+		replicas = 1
 		if nc.ConnectedClusterName() != "" {
-			cfg.replicas = 3
+			replicas = 3
 		}
 	}
 	// The index first: a log without an index would be a log that cannot be listed.
-	for _, want := range []jetstream.StreamConfig{cfg.indexConfig(time.Now()), cfg.logConfig(time.Now())} {
+	for _, want := range []jetstream.StreamConfig{cfg.indexConfig(time.Now(), replicas), cfg.logConfig(time.Now(), replicas)} {
 		if err := ensure(ctx, a, want); err != nil {
 			return err
 		}
 	}
-	_, err = check(ctx, cfg, a)
+	_, err := check(ctx, cfg, a)
 	return err
 }
 
@@ -75,8 +104,11 @@ func ensure(ctx context.Context, a *api, want jetstream.StreamConfig) error {
 				err = nil
 			}
 		}
-		if err == nil || lasting(err) || createRefused(err) {
+		if err == nil || lasting(err) {
 			return err
+		}
+		if createRefused(err) {
+			return fmt.Errorf("enact: create stream %s: %w", want.Name, err)
 		}
 		if waitErr := backoff(ctx, try); waitErr != nil {
 			return ended(waitErr, err)
@@ -91,7 +123,11 @@ func createRefused(err error) bool {
 	return ok && apiErr.Code >= 400 && apiErr.Code < 500 && apiErr.ErrorCode != codeNoPeers
 }
 
-func (c *config) baseConfig(name, subject, description string, now time.Time) jetstream.StreamConfig {
+func (c *config) baseConfig(name, subject, description string, now time.Time, replicas int) jetstream.StreamConfig {
+	metadata := map[string]string{metaIncarnation: uuid.NewString(), metaFormat: wireFormat}
+	if c.tenant != nil {
+		metadata[metaTenant] = string(*c.tenant)
+	}
 	storage := jetstream.FileStorage
 	if c.memory {
 		storage = jetstream.MemoryStorage
@@ -103,13 +139,13 @@ func (c *config) baseConfig(name, subject, description string, now time.Time) je
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardNew,
 		Storage:     storage,
-		Replicas:    c.replicas,
+		Replicas:    replicas,
 		MaxMsgs:     -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1,
 		DenyDelete: true, DenyPurge: true,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		FirstSeq:           firstSequence(now),
-		Metadata:           map[string]string{metaIncarnation: uuid.NewString(), metaFormat: wireFormat},
+		Metadata:           metadata,
 	}
 }
 
@@ -121,12 +157,12 @@ func firstSequence(now time.Time) uint64 {
 	return uint64(now.Unix())<<20 + uint64(now.Nanosecond())<<20/uint64(time.Second)
 }
 
-func (c *config) logConfig(now time.Time) jetstream.StreamConfig {
-	return c.baseConfig(c.stream, c.subjects.All(), "Agent executions: one subject an execution", now)
+func (c *config) logConfig(now time.Time, replicas int) jetstream.StreamConfig {
+	return c.baseConfig(c.stream, c.logSubject(), "Agent executions: one subject an execution", now, replicas)
 }
 
-func (c *config) indexConfig(now time.Time) jetstream.StreamConfig {
-	return c.baseConfig(c.index(), c.subjects.AllIndex(), "Agent executions: one message a creation", now)
+func (c *config) indexConfig(now time.Time, replicas int) jetstream.StreamConfig {
+	return c.baseConfig(c.index(), c.indexSubject(), "Agent executions: one message a creation", now, replicas)
 }
 
 // streams is what the check of both streams finds out about them.
@@ -144,8 +180,8 @@ func check(ctx context.Context, cfg *config, a *api) (found streams, err error) 
 		name, subject string
 		incarnation   *string
 	}{
-		{cfg.stream, cfg.subjects.All(), &found.log},
-		{cfg.index(), cfg.subjects.AllIndex(), &found.index},
+		{cfg.stream, cfg.logSubject(), &found.log},
+		{cfg.index(), cfg.indexSubject(), &found.index},
 	} {
 		have, err := retry(ctx, func() (c *jetstream.StreamConfig, err error) {
 			c, *want.incarnation, err = a.config(ctx, want.name)

@@ -1,0 +1,99 @@
+package jetstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/enactlog/enact"
+)
+
+// gate counts the calls in flight, and lets no more in once it is shut.
+type gate struct {
+	mu     sync.Mutex
+	closed bool
+	calls  map[*call]struct{} // in flight
+	idle   chan struct{}      // closed when none is in flight any more, once the gate is shut
+	done   chan struct{}      // closed when shut has finished
+}
+
+// call is a call that is in flight.
+type call struct{ cancel context.CancelFunc }
+
+func newGate() *gate {
+	return &gate{calls: make(map[*call]struct{}), idle: make(chan struct{}), done: make(chan struct{})}
+}
+
+// enter counts a call in; bound makes its context. leave must be called when it is over.
+func (g *gate) enter(ctx context.Context, bound func(context.Context) (context.Context, context.CancelFunc)) (_ context.Context, leave func(), err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil, nil, enact.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := bound(ctx)
+	c := &call{cancel}
+	g.calls[c] = struct{}{}
+	return ctx, func() { g.leave(c) }, nil
+}
+
+// untimed bounds a call by nothing but the gate.
+func untimed(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+
+func (g *gate) leave(c *call) {
+	c.cancel()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.calls, c)
+	if g.closed && len(g.calls) == 0 {
+		close(g.idle)
+	}
+}
+
+// cut ends the contexts of the calls in flight.
+func (g *gate) cut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.calls {
+		c.cancel()
+	}
+}
+
+// shut lets no more calls in, waits for those in flight, which end when ctx does, and
+// calls finish. It returns the error of ctx, if that ended first, and that of finish.
+// Further calls wait for the first and return nil.
+func (g *gate) shut(ctx context.Context, finish func() error) error {
+	g.mu.Lock()
+	again := g.closed
+	g.closed = true
+	if !again && len(g.calls) == 0 {
+		close(g.idle)
+	}
+	g.mu.Unlock()
+	if again {
+		select {
+		case <-g.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(g.done)
+	var late error
+	select {
+	case <-g.idle:
+	case <-ctx.Done():
+		late = ctx.Err()
+		g.cut()
+		<-g.idle
+	}
+	if err := finish(); err != nil {
+		return errors.Join(late, err)
+	}
+	return late
+}
