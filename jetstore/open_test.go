@@ -174,7 +174,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"huge key window":     jetstore.WithKeyWindow(1025),
 		"six replicas":        jetstore.WithReplicas(6),
 		"domain with a dot":   jetstore.WithDomain("a.b"),
-		"empty API prefix":    jetstore.WithAPIPrefix(""),
+		"API wildcard":        jetstore.WithAPIPrefix("$JS.*.API"),
 	} {
 		_, err := jetstore.Open(t.Context(), nc, opt)
 		require.ErrorIs(t, err, enact.ErrInvalidOption, name)

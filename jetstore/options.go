@@ -21,6 +21,9 @@ const (
 	DefaultKeyWindow = 64
 )
 
+// defaultAPI is the subject prefix of the JetStream API of the server's own domain.
+const defaultAPI = "$JS.API"
+
 // indexSuffix makes the index stream's name from the log stream's.
 const indexSuffix = "_INDEX"
 
@@ -34,6 +37,7 @@ type config struct {
 	tenant     *enact.TenantID // whose streams these are; nil: all tenants'
 	subjects   enact.Subjects
 	apiPrefix  string
+	apiGiven   bool // apiPrefix was chosen by an option
 	timeout    time.Duration
 	cacheSize  int
 	keyWindow  int
@@ -41,6 +45,7 @@ type config struct {
 	write      codec.Codec
 	tracer     Tracer // nil: none
 	natsOpts   []nats.Option
+	context    string // of the nats CLI; "": none
 	replicas   int
 	memory     bool
 	local      bool
@@ -49,7 +54,7 @@ type config struct {
 
 func newConfig(opts []Option) (*config, error) {
 	c := &config{
-		stream: DefaultStream, apiPrefix: "$JS.API", timeout: DefaultTimeout,
+		stream: DefaultStream, apiPrefix: defaultAPI, timeout: DefaultTimeout,
 		cacheSize: DefaultCacheSize, keyWindow: DefaultKeyWindow, write: codec.JSON{},
 	}
 	c.subjects, _ = enact.NewSubjects("")
@@ -128,26 +133,30 @@ func WithPrefix(prefix string) Option {
 func WithDomain(domain string) Option {
 	return func(c *config) error {
 		if domain == "" {
-			c.apiPrefix = "$JS.API"
+			c.apiPrefix, c.apiGiven = defaultAPI, false
 			return nil
 		}
 		if strings.ContainsAny(domain, " .*>\t\r\n") {
 			return &enact.OptionError{Option: "WithDomain", Reason: fmt.Sprintf("%.250q is not a domain", domain)}
 		}
-		c.apiPrefix = "$JS." + domain + ".API"
+		c.apiPrefix, c.apiGiven = "$JS."+domain+".API", true
 		return nil
 	}
 }
 
 // WithAPIPrefix sets the subject prefix of the JetStream API, for an API that is
-// imported from another account. Default: "$JS.API".
+// imported from another account. Default (and ""): "$JS.API".
 func WithAPIPrefix(prefix string) Option {
 	return func(c *config) error {
 		prefix = strings.TrimSuffix(prefix, ".")
-		if prefix == "" || strings.ContainsAny(prefix, " *>\t\r\n") {
+		if prefix == "" {
+			c.apiPrefix, c.apiGiven = defaultAPI, false
+			return nil
+		}
+		if strings.ContainsAny(prefix, " *>\t\r\n") {
 			return &enact.OptionError{Option: "WithAPIPrefix", Reason: fmt.Sprintf("%.250q is not a subject prefix", prefix)}
 		}
-		c.apiPrefix = prefix
+		c.apiPrefix, c.apiGiven = prefix, true
 		return nil
 	}
 }
@@ -219,6 +228,18 @@ func WithCodec(w codec.Codec, others ...codec.Codec) Option {
 func WithNATS(opts ...nats.Option) Option {
 	return func(c *config) error {
 		c.natsOpts = append(c.natsOpts, opts...)
+		return nil
+	}
+}
+
+// WithContext takes what the connections that [Connect] makes need from a context of the
+// nats CLI: its servers, where Connect is given none, credentials, TLS, inbox prefix,
+// JetStream domain or API prefix. name is the context's, or the absolute path of its file.
+// Default (and ""): none. Options of [WithNATS], [WithDomain] and [WithAPIPrefix] come
+// before what the context says.
+func WithContext(name string) Option {
+	return func(c *config) error {
+		c.context = name
 		return nil
 	}
 }

@@ -2,6 +2,7 @@ package jetstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/synadia-io/orbit.go/natscontext"
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/codec"
@@ -64,7 +66,7 @@ func Open(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
 
 // Connect connects to the servers (one URL or more, separated by commas) and
 // opens the log there, as [Open] does. The store owns two connections, one for
-// reads and one for writes; both reconnect for ever.
+// reads and one for writes; both reconnect for ever. With [WithContext] servers may be "".
 func Connect(ctx context.Context, servers string, opts ...Option) (*Store, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
@@ -101,9 +103,38 @@ func dial(ctx context.Context, cfg *config, servers, name string) (*nats.Conn, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if cfg.context != "" {
+		return dialContext(cfg, servers, opts)
+	}
 	nc, err := nats.Connect(servers, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("enact: connect to %s: %w", withoutUser(servers), err)
+	}
+	return nc, nil
+}
+
+// dialContext makes one connection by a context of the nats CLI, and takes the API's
+// prefix from it where no option gave one.
+func dialContext(cfg *config, servers string, opts []nats.Option) (*nats.Conn, error) {
+	if servers != "" {
+		opts = append(opts, func(o *nats.Options) error {
+			o.Url, o.Servers = "", strings.Split(strings.ReplaceAll(servers, " ", ""), ",")
+			return nil
+		})
+	}
+	nc, settings, err := natscontext.Connect(cfg.context, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("enact: connect by the context %q: %w", cfg.context, err)
+	}
+	if !cfg.apiGiven {
+		apply := WithDomain(settings.JSDomain)
+		if settings.JSAPIPrefix != "" {
+			apply = WithAPIPrefix(settings.JSAPIPrefix)
+		}
+		if err := apply(cfg); err != nil {
+			nc.Close()
+			return nil, err
+		}
 	}
 	return nc, nil
 }
@@ -144,7 +175,7 @@ func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, e
 	var err error
 	if cfg.perTenant {
 		s.tenants = newTenants()
-		err = s.checkAccount(ctx)
+		err = checkServer(writes)
 	} else {
 		err = s.openLog(ctx)
 	}
@@ -205,7 +236,8 @@ func (s *Store) Codecs() codec.Set { return s.cfg.codecs }
 
 // HealthCheck asks the leaders of both streams for their state and checks that
 // the settings still keep the log's guarantees. Where each tenant has streams, it checks
-// that JetStream serves the account. Errors are those of [Open].
+// that the server answers; that of [Store.Tenant] checks a tenant's. Errors are those of
+// [Open].
 func (s *Store) HealthCheck(ctx context.Context) error {
 	ctx, end, err := s.begin(ctx)
 	if err != nil {
@@ -213,7 +245,7 @@ func (s *Store) HealthCheck(ctx context.Context) error {
 	}
 	defer end()
 	if s.tenants != nil {
-		return s.checkAccount(ctx)
+		return errors.Join(checkServer(s.asks.nc), s.asks.nc.FlushWithContext(ctx), s.reads.nc.FlushWithContext(ctx))
 	}
 	_, err = check(ctx, s.cfg, s.asks)
 	return err

@@ -161,15 +161,3 @@ func (s *Store) EnsureTenant(ctx context.Context, tenant enact.TenantID) error {
 	}
 	return ensureStreams(ctx, s.asks.nc, s.cfg.forTenant(tenant))
 }
-
-// checkAccount checks that the server will do and that JetStream serves the account.
-func (s *Store) checkAccount(ctx context.Context) error {
-	if err := checkServer(s.asks.nc); err != nil {
-		return err
-	}
-	_, err := retry(ctx, func() (struct{}, error) {
-		var resp answer
-		return struct{}{}, s.asks.request(ctx, "INFO", nil, &resp)
-	})
-	return err
-}

@@ -29,12 +29,6 @@ func TestContractWithStreamPerTenant(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) enact.EventStore { return &unique{Store: openApart(t)} })
 }
 
-// Any interleaving of operations gives what the model gives, with a stream per tenant too.
-func TestContractModelWithStreamPerTenant(t *testing.T) {
-	store := &unique{Store: openApart(t)}
-	storetest.RunModel(t, func(t *testing.T) enact.EventStore { return store })
-}
-
 // unique is a store with a stream per tenant that keeps, as the suite expects, ids unique
 // over all tenants: it knows the tenant of each execution, refuses others, and names it
 // where the caller does not.
