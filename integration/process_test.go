@@ -31,6 +31,7 @@ var roles = map[string]func(script []byte, l line) error{
 	"writer":   playWriter,
 	"appender": playAppender,
 	"resolver": playResolver,
+	"creator":  playCreator,
 }
 
 // play plays a role and returns the exit code of the process.
@@ -57,21 +58,33 @@ type process struct {
 // startProcess starts a process that plays a role. It is killed when the test ends.
 func startProcess(t *testing.T, role string, script any) *process {
 	t.Helper()
-	text, err := json.Marshal(script)
+	p, err := spawn(role, script)
 	require.NoError(t, err)
+	t.Cleanup(p.kill)
+	return p
+}
+
+// spawn starts a process that plays a role. It must be killed, if it does not end.
+func spawn(role string, script any) (*process, error) {
+	text, err := json.Marshal(script)
+	if err != nil {
+		return nil, err
+	}
 	p := &process{cmd: exec.Command(os.Args[0])}
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+role, scriptVariable+"="+string(text))
 	p.cmd.Stderr = &p.errors
 	// A group of its own: an interrupt of the test is not one of the process.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := p.cmd.StdinPipe()
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	out, err := p.cmd.StdoutPipe()
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	p.line = line{json.NewEncoder(in), json.NewDecoder(out)}
-	require.NoError(t, p.cmd.Start())
-	t.Cleanup(p.kill)
-	return p
+	return p, p.cmd.Start()
 }
 
 // hear reads the next thing that the process says.
