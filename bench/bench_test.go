@@ -73,8 +73,7 @@ func open(b *testing.B, nodes int, memory bool, opts []embedded.Option) *place {
 		storeOpts = append(storeOpts, jetstore.WithMemoryStorage())
 		storage = jetstream.MemoryStorage
 	}
-	url, _ := serve(b, dir, nodes, opts)
-	p := connect(b, url, storeOpts...)
+	p := connect(b, serve(b, dir, nodes, opts), storeOpts...)
 	_, err = p.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: rawStream, Subjects: []string{"raw.>"}, Storage: storage, Replicas: nodes,
 		AllowDirect: true, AllowAtomicPublish: true, DenyDelete: true, DenyPurge: true, Discard: jetstream.DiscardNew,
@@ -83,25 +82,20 @@ func open(b *testing.B, nodes int, memory bool, opts []embedded.Option) *place {
 	return p
 }
 
-// serve starts one server on dir, or a cluster. They are stopped by stop, at the latest
-// when the benchmark ends.
-func serve(b *testing.B, dir string, nodes int, opts []embedded.Option) (url string, stop func()) {
+// serve starts one server on dir, or a cluster.
+func serve(b *testing.B, dir string, nodes int, opts []embedded.Option) (url string) {
 	b.Helper()
 	ctx := context.Background()
-	var servers interface {
-		ClientURL() string
-		Shutdown(context.Context) error
-	}
-	var err error
 	if nodes == 1 {
-		servers, err = embedded.Start(ctx, dir, append(slices.Clip(opts), embedded.WithPort(-1))...)
-	} else {
-		servers, err = embedded.StartCluster(ctx, dir, nodes, opts...)
+		srv, err := embedded.Start(ctx, dir, append(opts, embedded.WithPort(-1))...)
+		check(b, err)
+		b.Cleanup(func() { check(b, srv.Shutdown(ctx)) })
+		return srv.ClientURL()
 	}
+	c, err := embedded.StartCluster(ctx, dir, nodes, opts...)
 	check(b, err)
-	stop = func() { check(b, servers.Shutdown(ctx)) }
-	b.Cleanup(stop)
-	return servers.ClientURL(), stop
+	b.Cleanup(func() { check(b, c.Shutdown(ctx)) })
+	return c.ClientURL()
 }
 
 // connect opens the log at url, whose streams are made if they are missing, and a

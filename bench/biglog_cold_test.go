@@ -15,7 +15,6 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/loggen"
 	"github.com/enactlog/enact/jetstore"
-	"github.com/enactlog/enact/jetstore/embedded"
 )
 
 const (
@@ -25,19 +24,22 @@ const (
 	coldRecords = 10
 	coldRuns    = 5 // executions
 	coldRounds  = 3 // of each way to read
+	coldLarger  = 4 // times as large is the larger log
 
 	// idleTime is longer than a server keeps the index of a block that nobody uses (2 min:
 	// server/filestore.go, defaultFssExpiration; the block itself it keeps for 10 s).
 	idleTime = 2*time.Minute + 20*time.Second
 
-	// Appends run for baseTime before the reads, for their own figures.
-	baseTime    = 5 * time.Second
+	// Each of the writers appends once in writerPause, for baseTime before the reads, and
+	// meanwhile.
 	coldWriters = 4
+	writerPause = 5 * time.Millisecond
+	baseTime    = 5 * time.Second
 )
 
 func coldShape(b *testing.B, times int) loggen.Shape {
 	return loggen.Shape{
-		Seed: 2, Records: times * scaled(b, 850_000), Executions: times * scaled(b, 85_000), Tenants: 20,
+		Seed: 2, Records: times * scaled(b, 1_100_000), Executions: times * scaled(b, 110_000), Tenants: 20,
 		Classes: []loggen.Class{{Name: cold, Count: coldRuns, Min: coldRecords, Single: true}},
 	}
 }
@@ -51,10 +53,10 @@ func BenchmarkColdReads(b *testing.B) {
 	defer t.Render()
 	for _, at := range []struct {
 		place string
-		opts  []embedded.Option
-	}{{"R1-disk", []embedded.Option{unsynced()}}, {"R1-disk-sync", nil}} {
+		sync  bool
+	}{{"R1-disk", false}, {"R1-disk-sync", true}} {
 		b.Run(at.place, func(b *testing.B) {
-			m := coldLogs{openLog(b, "cold", 1, coldShape(b, 1), at.opts...), openLog(b, "cold-large", 1, coldShape(b, 4), at.opts...)}
+			m := coldLogs{openLog(b, "cold", 1, coldShape(b, 1), at.sync), openLog(b, "cold-large", 1, coldShape(b, coldLarger), at.sync)}
 			m.measure(b, t, at.place)
 		})
 	}
@@ -65,6 +67,7 @@ type coldLogs [2]*bigLog
 
 func (m coldLogs) measure(b *testing.B, t results, place string) {
 	var ours, batch, again [2][]time.Duration
+	names := [2]string{m[0].blocks(b), m[1].blocks(b)}
 	var without, besideOurs, besideBatch [2][]time.Duration
 	writers := [2]*writers{m[0].newWriters(b), m[1].newWriters(b)}
 	for range coldRounds {
@@ -86,9 +89,7 @@ func (m coldLogs) measure(b *testing.B, t results, place string) {
 			again[i] = append(again[i], timed(read))
 		}
 	}
-	names := [2]string{}
-	for i, l := range m {
-		names[i] = fmt.Sprintf("%d blocks", l.blocks(b))
+	for i := range m {
 		t.times(place, "cold load, "+names[i], "direct-get batch", median(batch[i]), median(ours[i]), "<= 0.1")
 		t.times(place, "the batch again, "+names[i], "direct-get batch, cold", median(batch[i]), median(again[i]), "")
 	}
@@ -118,11 +119,12 @@ func idle(b *testing.B) {
 	}
 }
 
-// blocks returns the number of blocks that the log lies in.
-func (l *bigLog) blocks(b *testing.B) int {
+// blocks says how many blocks the log lies in.
+func (l *bigLog) blocks(b *testing.B) string {
+	b.Helper()
 	files, err := filepath.Glob(filepath.Join(l.dir, "jetstream", "*", "streams", l.store.StreamName(), "msgs", "*.blk"))
 	check(b, err)
-	return len(files)
+	return fmt.Sprintf("%d blocks", len(files))
 }
 
 func atQuantile(d []time.Duration, q float64) time.Duration {
@@ -162,7 +164,14 @@ func (w *writers) meanwhile(b *testing.B, f func()) (alone, beside []time.Durati
 	for i, run := range w.runs {
 		all.Go(func() {
 			event := payload(256)
-			for ctx.Err() == nil && errs[i] == nil {
+			tick := time.NewTicker(writerPause)
+			defer tick.Stop()
+			for errs[i] == nil {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
 				began := time.Now()
 				_, errs[i] = run.Append(context.Background(), event)
 				samples[i] = append(samples[i], sample{began, time.Since(began)})

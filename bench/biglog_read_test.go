@@ -55,7 +55,7 @@ func BenchmarkReads(b *testing.B) {
 	defer t.Render()
 	for name, nodes := range placesOfBigLogs() {
 		b.Run(name, func(b *testing.B) {
-			l := openLog(b, "reads", nodes, shape, unsynced())
+			l := openLog(b, "reads", nodes, shape, false)
 			b.Run("short", func(b *testing.B) { l.benchShort(b, t, name) })
 			b.Run("readers", func(b *testing.B) { l.benchReaders(b, t, name) })
 			b.Run("long", func(b *testing.B) { l.benchLong(b, t, name) })

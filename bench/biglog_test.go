@@ -16,8 +16,8 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/loggen"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
-	"github.com/enactlog/enact/jetstore/embedded"
 )
 
 // What the environment says of the logs that are measured.
@@ -27,7 +27,7 @@ const (
 )
 
 // scaled returns n times the scale.
-func scaled(b testing.TB, n int) int {
+func scaled(b *testing.B, n int) int {
 	b.Helper()
 	text := os.Getenv(scaleVariable)
 	if text == "" {
@@ -48,13 +48,9 @@ type bigLog struct {
 	dir   string
 }
 
-// unsynced makes servers sync every now and then: writing a large log depends on syncs
-// too much, and reading does not.
-func unsynced() embedded.Option { return embedded.WithSyncInterval(2 * time.Minute) }
-
 // openLog serves a log of that shape, which is written first unless a former run has
 // left it.
-func openLog(b *testing.B, name string, nodes int, shape loggen.Shape, opts ...embedded.Option) *bigLog {
+func openLog(b *testing.B, name string, nodes int, shape loggen.Shape, sync bool) *bigLog {
 	b.Helper()
 	plan, err := shape.Plan()
 	check(b, err)
@@ -66,7 +62,8 @@ func openLog(b *testing.B, name string, nodes int, shape loggen.Shape, opts ...e
 	}
 	dir = filepath.Join(dir, fmt.Sprintf("enact-%s-%dn", name, nodes))
 	writeLog(b, dir, nodes, shape, plan)
-	url, _ := serve(b, dir, nodes, opts)
+	url, stop := startServers(b, dir, nodes, sync)
+	b.Cleanup(stop)
 	l := &bigLog{connect(b, url), plan, nodes, dir}
 	stream, err := l.js.Stream(context.Background(), l.store.StreamName())
 	check(b, err)
@@ -74,6 +71,25 @@ func openLog(b *testing.B, name string, nodes int, shape loggen.Shape, opts ...e
 		b.Fatalf("the log in %s has %d records, less than %d: remove it", dir, n, plan.Records())
 	}
 	return l
+}
+
+// startServers starts one server on dir, or a cluster, as processes of their own: the
+// collection of the garbage of one does not depend on the other's heap. Without sync they
+// sync every now and then.
+func startServers(b *testing.B, dir string, nodes int, sync bool) (url string, stop func()) {
+	b.Helper()
+	opts := natstest.Options{Dir: dir, NoSync: !sync}
+	var servers []*natstest.Server
+	if nodes == 1 {
+		servers = append(servers, natstest.Start(b, opts))
+	} else {
+		servers = natstest.StartCluster(b, nodes, opts)
+	}
+	return natstest.URLs(servers), func() {
+		for _, s := range servers {
+			s.Stop()
+		}
+	}
 }
 
 // writeLog writes a log to dir, unless a whole one of that shape is there.
@@ -88,7 +104,7 @@ func writeLog(b *testing.B, dir string, nodes int, shape loggen.Shape, plan *log
 	check(b, os.RemoveAll(dir))
 	check(b, os.MkdirAll(dir, 0o750))
 	began := time.Now()
-	url, stop := serve(b, dir, nodes, []embedded.Option{unsynced()})
+	url, stop := startServers(b, dir, nodes, false)
 	nc, err := nats.Connect(url)
 	check(b, err)
 	defer nc.Close()
