@@ -4,27 +4,41 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
+	"math"
 
 	"github.com/enactlog/enact"
-	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
 )
 
-// TailOption is an option of [Tail].
-type TailOption func(*tail)
+// What a Tail asks the server for at a time.
+const (
+	tailBatch = 64
+	tailBytes = 1 << 20
+)
+
+// tailConfig is what the options of a Tail come to.
+type tailConfig struct {
+	common
+	untilEnd bool
+	caughtUp func(uint64)
+}
 
 // UntilEnd ends the tail after a terminal event: completed, failed or cancelled.
-func UntilEnd() TailOption { return func(t *tail) { t.untilEnd = true } }
+func UntilEnd() TailOption {
+	return tailOption(func(c *tailConfig) error {
+		c.untilEnd = true
+		return nil
+	})
+}
 
 // OnCaughtUp calls f once, in the goroutine that ranges over the tail, when all
 // events that existed when the tail began have been yielded; sequence is the last
-// of them, 0 if there were none.
+// of them, or what the tail began after.
 func OnCaughtUp(f func(sequence uint64)) TailOption {
-	return func(t *tail) { t.caughtUp = f }
+	return tailOption(func(c *tailConfig) error {
+		c.caughtUp = f
+		return nil
+	})
 }
 
 // Tail yields the execution's events with a sequence greater than after: first those
@@ -34,182 +48,126 @@ func OnCaughtUp(f func(sequence uint64)) TailOption {
 //
 // A tail that has begun waits for servers that are away. It ends when its context
 // does, which is no error; with [UntilEnd] after a terminal event; or with an error,
-// yielded once and last beside a zero event: those of enact.Reader. Breaking off frees everything, on the server too.
+// yielded once and last beside a zero event: an [*enact.OptionError], those of
+// enact.Reader, enact.ErrNotPermitted where a consumer may not be made,
+// enact.ErrStreamNotFound, a [*StreamChangedError] when the stream is made anew
+// meanwhile, and enact.ErrClosed when the store is shut down. Breaking off frees
+// everything, on the server too.
+//
+// A tail has no goroutine of its own. In memory it holds what it has asked the server
+// for, at most 1.5 MiB or one record, and a page of the history while it reads that.
 func Tail(ctx context.Context, run jetstore.Execution, after uint64, opts ...TailOption) iter.Seq2[enact.StoredEvent, error] {
 	return func(yield func(enact.StoredEvent, error) bool) {
-		t := &tail{run: run, last: after, yield: yield}
+		cfg := tailConfig{common: newCommon()}
 		for _, opt := range opts {
-			if opt != nil {
-				opt(t)
+			if opt == nil {
+				continue
+			}
+			if err := opt.tail(&cfg); err != nil {
+				yield(enact.StoredEvent{}, err)
+				return
 			}
 		}
-		// An error that is the caller's own end is not the tail's.
-		if err := t.follow(ctx); err != nil && ctx.Err() == nil {
+		att, err := run.Attach(ctx)
+		if err != nil {
+			if err := callersEnd(ctx, err); err != nil {
+				yield(enact.StoredEvent{}, err)
+			}
+			return
+		}
+		defer att.Close()
+		t := &tail{
+			reader: reader{site: siteOf(att), store: att.Store()}, run: run, cfg: cfg, yield: yield, last: after,
+		}
+		if err := t.follow(ctx); err != nil && err != errDone && callersEnd(ctx, err) != nil {
 			yield(enact.StoredEvent{}, err)
 		}
 	}
 }
 
-// Times of the live part. The server is asked to speak at least every heartbeat, so
-// that a consumer which died is noticed; a consumer that nobody reads is removed by
-// the server after the inactive threshold, should its own removal fail.
-const (
-	heartbeat         = 2 * time.Second
-	inactiveThreshold = 30 * time.Second
-	removeTimeout     = 2 * time.Second
-	maxPause          = time.Second
-)
-
 // tail is one range over a Tail. Reads of the store are the authority on what the
-// history is; the live consumer only says that it has grown. What the consumer
-// delivers is passed on where it is the next record, and is a reason to read where
-// it is anything else.
+// history is; the feed only says that it has grown. What the feed delivers is passed
+// on where it is the next record, and is a reason to read where it is anything else.
 type tail struct {
-	run      jetstore.Execution
-	untilEnd bool
-	caughtUp func(uint64)
-	yield    func(enact.StoredEvent, error) bool
+	reader
+	run   jetstore.Execution
+	cfg   tailConfig
+	yield func(enact.StoredEvent, error) bool
 
-	last  uint64 // sequence of the last event yielded
-	begun bool   // the history was read once
+	last uint64     // sequence of the last event that was yielded, or what the tail began after
+	end  enact.Head // of the history as far as it is known; what follows it must continue it
 }
 
 // errDone ends a tail without an error: its consumer broke off, or the execution ended.
 var errDone = errors.New("consumer: done")
 
 func (t *tail) follow(ctx context.Context) error {
-	for pause := 10 * time.Millisecond; ; pause = min(2*pause, maxPause) {
-		position, err := t.catchUp(ctx)
-		switch {
-		case err == nil:
-			t.begun = true
-			if t.caughtUp != nil {
-				t.caughtUp(t.last)
-				t.caughtUp = nil
-			}
-			began := time.Now()
-			err = t.live(ctx, position)
-			if time.Since(began) > maxPause {
-				pause = 10 * time.Millisecond
-			}
-		case t.begun && errors.Is(err, context.DeadlineExceeded):
-			// The servers are away for longer than the store waits for them.
-		case !errors.Is(err, errDone):
-			return err
-		}
-		if errors.Is(err, errDone) {
-			return nil
-		}
-		// The consumer was lost, with its server or its leader: what it missed is read.
-		if err := sleep(ctx, pause); err != nil {
+	// Asked before the history is read: what is appended behind it the feed delivers.
+	state, err := retry(ctx, t, func() (jetstore.StreamState, error) { return t.State(ctx, t.cfg.heartbeat) })
+	if err != nil {
+		return err
+	}
+	if err := t.catchUp(ctx, 0); err != nil {
+		return err
+	}
+	if t.cfg.untilEnd && t.end.Sequence == t.last {
+		// It may have ended with what the tail begins after.
+		if err := t.ended(ctx); err != nil {
 			return err
 		}
 	}
-}
-
-// catchUp yields what the store holds beyond the last event yielded, and returns the
-// position of the execution's last record.
-func (t *tail) catchUp(ctx context.Context) (position uint64, err error) {
-	head, err := t.run.Head(ctx)
-	if err != nil {
-		return 0, err
+	if t.cfg.caughtUp != nil {
+		t.cfg.caughtUp(t.last)
 	}
-	position = head.Position
-	if head.Sequence <= t.last {
-		return position, nil
-	}
-	for ev, err := range t.run.Events(ctx, t.last) {
-		if err != nil {
-			return 0, err
-		}
-		position = ev.Position
-		if err := t.pass(ev); err != nil {
-			return 0, err
-		}
-	}
-	return position, nil
-}
-
-// pass yields one event, which is the next.
-func (t *tail) pass(ev enact.StoredEvent) error {
-	t.last = ev.Sequence
-	if !t.yield(ev, nil) || t.untilEnd && enact.Terminal(ev.Event) {
-		return errDone
-	}
-	return nil
-}
-
-// live passes on what is appended behind position until the consumer is lost.
-func (t *tail) live(ctx context.Context, position uint64) (err error) {
-	store := t.run.Store()
-	js, err := jetstream.NewWithAPIPrefix(store.Conn(), store.APIPrefix())
-	if err != nil {
-		return err
-	}
-	subject := store.Subjects().Execution(t.run.Tenant(), t.run.ID())
-	cfg := jetstream.OrderedConsumerConfig{
-		FilterSubjects:    []string{subject},
-		DeliverPolicy:     jetstream.DeliverAllPolicy,
-		InactiveThreshold: inactiveThreshold,
-		NamePrefix:        "enact-tail-" + nuid.Next(),
-	}
-	if position > 0 {
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, position+1
-	}
-	consumer, err := js.OrderedConsumer(ctx, t.run.StreamName(), cfg)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if info := consumer.CachedInfo(); info != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
-			defer cancel()
-			// Should this fail, the inactive threshold removes it.
-			_ = js.DeleteConsumer(ctx, t.run.StreamName(), info.Name)
-		}
-	}()
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat))
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
+	feed := &feed{site: t.site, incarnation: state.Incarnation, position: max(t.end.Position, state.Last), cfg: feedConfig{
+		common: t.cfg.common, kind: KindTail, batch: tailBatch, bytes: tailBytes,
+		filters: []string{t.store.Subjects().Execution(t.run.Tenant(), t.run.ID())},
+	}}
+	defer feed.close(ctx)
+	made := 0
+	var items []item
 	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
+		if items, err = feed.next(ctx, items[:0], tailBatch); err != nil {
 			return err
 		}
-		if err := t.deliver(ctx, msg); err != nil {
-			return err
+		for _, m := range items {
+			if err := t.deliver(ctx, m); err != nil {
+				return err
+			}
+		}
+		if feed.made > made {
+			// A consumer that is new may be on a replica that is behind.
+			made = feed.made
+			if err := t.patiently(ctx, 0); err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // deliver passes on the events of a record if they are the next ones.
-func (t *tail) deliver(ctx context.Context, msg jetstream.Msg) error {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return err
-	}
-	store := t.run.Store()
-	r, err := record.Parse(store.Subjects(), msg.Subject(), meta.Sequence.Stream, msg.Headers(), msg.Data())
+func (t *tail) deliver(ctx context.Context, m item) error {
+	r, err := t.parse(m.Msg, m.position)
 	switch {
 	case err != nil:
-		// The store says what is wrong with the history, and where.
-		_, err := t.catchUp(ctx)
+		// The store says what is wrong with the history, and where; if it says nothing,
+		// the record was none of it.
+		if err := t.patiently(ctx, 0); err != nil {
+			return err
+		}
 		return err
-	case r.Last() <= t.last:
-		return nil
 	case r.Commit.Index < r.Commit.Of:
-		// A consumer may see part of a staged batch; its last record brings the whole.
+		return nil // its last record brings the whole
+	case r.Position <= t.end.Position:
 		return nil
-	case r.Sequence != t.last+1:
-		_, err := t.catchUp(ctx)
-		return err
+	case r.Sequence != t.end.Sequence+1 || r.Previous() != t.end.Position || !r.Follows(t.end.Chain):
+		return t.patiently(ctx, r.Last())
 	}
-	events, err := r.Events(ctx, store.Codecs())
+	events, err := r.Events(ctx, t.store.Codecs())
 	if err != nil {
 		return err
 	}
+	t.end.Sequence, t.end.Position, t.end.Chain = r.Last(), r.Position, r.Link.Chain
 	for _, ev := range events {
 		if err := t.pass(ev); err != nil {
 			return err
@@ -218,13 +176,61 @@ func (t *tail) deliver(ctx context.Context, msg jetstream.Msg) error {
 	return nil
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
+// patiently catches up, as often as the servers are away for longer than the store waits.
+func (t *tail) patiently(ctx context.Context, atLeast uint64) error {
+	for p := (pause{}); ; {
+		err := t.catchUp(ctx, atLeast)
+		if err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+		if err := p.wait(ctx, t); err != nil {
+			return err
+		}
+	}
+}
+
+// catchUp yields what the store holds beyond the last event that was yielded, at least
+// up to a sequence that has been seen.
+func (t *tail) catchUp(ctx context.Context, atLeast uint64) error {
+	head, err := t.run.Head(ctx, enact.AtLeast(atLeast))
+	if err != nil || head.Position <= t.end.Position {
+		return err
+	}
+	if head.Sequence > t.last {
+		// No further than the head, whose chain value is what the next record is checked against.
+		limit := int(min(head.Sequence-t.last, math.MaxInt))
+		for ev, err := range t.run.Events(ctx, t.last, enact.AtLeast(head.Sequence), enact.Limit(limit)) {
+			if err != nil {
+				return err
+			}
+			if err := t.pass(ev); err != nil {
+				return err
+			}
+		}
+	}
+	t.end = head
+	return nil
+}
+
+// ended returns errDone if the last event of the history is a terminal one.
+func (t *tail) ended(ctx context.Context) error {
+	for ev, err := range t.run.Events(ctx, 0, enact.Backwards(), enact.Limit(1)) {
+		if err == nil && enact.Terminal(ev.Event) && ev.Sequence == t.last {
+			err = errDone
+		}
+		return err
+	}
+	return nil
+}
+
+// pass yields one event, unless the tail begins behind it.
+func (t *tail) pass(ev enact.StoredEvent) error {
+	if ev.Sequence <= t.last {
 		return nil
 	}
+	t.last = ev.Sequence
+	if !t.yield(ev, nil) || t.cfg.untilEnd && enact.Terminal(ev.Event) {
+		return errDone
+	}
+	return nil
 }

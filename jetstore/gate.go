@@ -15,13 +15,16 @@ type gate struct {
 	calls  map[*call]struct{} // in flight
 	idle   chan struct{}      // closed when none is in flight any more, once the gate is shut
 	done   chan struct{}      // closed when shut has finished
+
+	attached sync.WaitGroup // subscribers, see Attach
+	closing  chan struct{}  // closed when shut begins
 }
 
 // call is a call that is in flight.
 type call struct{ cancel context.CancelFunc }
 
 func newGate() *gate {
-	return &gate{calls: make(map[*call]struct{}), idle: make(chan struct{}), done: make(chan struct{})}
+	return &gate{calls: make(map[*call]struct{}), idle: make(chan struct{}), done: make(chan struct{}), closing: make(chan struct{})}
 }
 
 // enter counts a call in; bound makes its context. leave must be called when it is over.
@@ -64,8 +67,20 @@ func (g *gate) cut() {
 	}
 }
 
-// shut lets no more calls in, waits for those in flight, which end when ctx does, and
-// calls finish. It returns the error of ctx, if that ended first, and that of finish.
+// attach counts a subscriber in.
+func (g *gate) attach() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return enact.ErrClosed
+	}
+	g.attached.Add(1)
+	return nil
+}
+
+// shut lets no more calls in, tells the subscribers to end, waits for them and for the
+// calls in flight, and calls finish. When ctx ends, the calls do too, and subscribers are
+// no longer waited for. It returns the error of ctx, if that ended first, and that of finish.
 // Further calls wait for the first and return nil.
 func (g *gate) shut(ctx context.Context, finish func() error) error {
 	g.mu.Lock()
@@ -84,11 +99,21 @@ func (g *gate) shut(ctx context.Context, finish func() error) error {
 		}
 	}
 	defer close(g.done)
+	close(g.closing)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		g.attached.Wait()
+	}()
 	var late error
-	select {
-	case <-g.idle:
-	case <-ctx.Done():
-		late = ctx.Err()
+	for _, end := range []<-chan struct{}{left, g.idle} {
+		select {
+		case <-end:
+		case <-ctx.Done():
+			late = ctx.Err()
+		}
+	}
+	if late != nil {
 		g.cut()
 		<-g.idle
 	}

@@ -45,6 +45,7 @@ type Store struct {
 	seen     atomic.Uint64             // highest position that this store has written or read
 	inc      atomic.Value              // string: incarnation of the stream
 	noFeeds  atomic.Bool               // the connection may not make consumers
+	probe    probe
 }
 
 // Open opens the log on a connection of the caller's, which stays the caller's:
@@ -169,6 +170,7 @@ func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, e
 		lanes:    newLanes(cfg.cacheSize),
 		index:    newConfirmations(cfg.cacheSize * metFactor),
 		statuses: newStatuses(cfg.cacheSize),
+		probe:    newProbe(),
 	}
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
@@ -251,9 +253,10 @@ func (s *Store) HealthCheck(ctx context.Context) error {
 	return err
 }
 
-// Shutdown refuses new calls, waits for those in flight, closes the connections
-// that the store made, and, for an embedded server, stops it. If ctx ends first,
-// the calls in flight end with its error and Shutdown returns it once they have.
+// Shutdown refuses new calls, ends the subscribers, waits for the calls in flight,
+// closes the connections that the store made, and, for an embedded server, stops it. If
+// ctx ends first, the calls in flight end with its error and Shutdown returns it once
+// they have; for a subscriber whose handler goes on it does not wait any longer.
 // Further calls wait for the first to finish and return nil. Of a store that
 // [Store.Tenant] returned it does nothing.
 func (s *Store) Shutdown(ctx context.Context) error {

@@ -96,7 +96,7 @@ func (s *Store) of(ctx context.Context, tenant enact.TenantID) (*Store, error) {
 		return part, nil
 	}
 	part := &Store{
-		cfg: s.cfg.forTenant(tenant), reads: s.reads, asks: s.asks, gate: s.gate, part: true,
+		cfg: s.cfg.forTenant(tenant), reads: s.reads, asks: s.asks, gate: s.gate, part: true, probe: newProbe(),
 		lanes: s.lanes, index: s.index, statuses: s.statuses,
 	}
 	if err := part.openLog(ctx); err != nil {

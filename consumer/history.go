@@ -1,0 +1,129 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
+	"github.com/enactlog/enact/jetstore"
+)
+
+// history is what a subscriber of many executions knows of one: where the part that it
+// has passed on ends. Of one that is new, or was forgotten, it knows a position up to
+// which there is nothing to miss.
+type history struct {
+	floor   uint64 // while nothing else is known: records up to here were passed on, or are not wanted
+	tail    record.Tail
+	proven  bool // tail has a number, an origin and a chain value
+	chained bool // the chain value is checked
+	spoiled bool // the history is corrupt: nothing more of it is passed on
+}
+
+// known reports whether records of the execution were passed on.
+func (h *history) known() bool { return h.tail.Position > 0 }
+
+// end returns the position of the last record that was passed on, as far as it is known.
+func (h *history) end() uint64 { return max(h.floor, h.tail.Position) }
+
+// continues reports whether r is what follows.
+func (h *history) continues(r *record.Record) bool {
+	t := &h.tail
+	switch {
+	case !h.known():
+		return r.Previous() <= h.floor
+	case r.Sequence != t.Sequence+1 || r.Previous() != t.Position:
+		return false
+	}
+	return !h.proven || r.Link.Number == t.Number+1 && r.Link.Origin == t.Origin && (!h.chained || r.Follows(t.Chain))
+}
+
+// pass notes that r was passed on.
+func (h *history) pass(r *record.Record) { h.tail, h.proven = r.Tail(), true }
+
+// passEvent notes that an event was passed on that the store has read.
+func (h *history) passEvent(ev enact.StoredEvent) {
+	h.tail, h.proven = record.Tail{Sequence: ev.Sequence, Position: ev.Position}, false
+}
+
+// reader reads parts of histories back from the log, whose reads are the authority on
+// what a history is: they are fenced, and check the chain.
+type reader struct {
+	site
+	store *jetstore.Store
+}
+
+// parse decodes a message of the stream.
+func (rd reader) parse(m *nats.Msg, position uint64) (*record.Record, error) {
+	return record.Parse(rd.store.Subjects(), m.Subject, position, m.Header, m.Data)
+}
+
+// events passes on the events of an execution behind what h knows up to the record at
+// position last. first is the position of the first record that is wanted where h knows
+// none. A history that does not reach last that way is corrupt.
+func (rd reader) events(ctx context.Context, subject string, h *history, first, last uint64, pass func(enact.StoredEvent) error) error {
+	tenant, id, err := rd.store.Subjects().ParseExecution(subject)
+	if err != nil {
+		return &enact.CorruptError{Position: last, Reason: err.Error()}
+	}
+	after := h.tail.Sequence
+	if !h.known() {
+		if after, err = rd.before(ctx, subject, min(first, h.floor+1)); err != nil {
+			return err
+		}
+	}
+	reached := uint64(0)
+	for ev, err := range rd.store.Execution(tenant, id).Events(ctx, after) {
+		if err != nil {
+			return err
+		}
+		if ev.Position > last {
+			break
+		}
+		if err := pass(ev); err != nil {
+			return err
+		}
+		reached = ev.Position
+		h.passEvent(ev)
+	}
+	if reached != last {
+		return &enact.CorruptError{
+			TenantID: tenant, ExecutionID: id, Position: last,
+			Reason: fmt.Sprintf("the record is not part of the history, which event %d of it precedes", h.tail.Sequence),
+		}
+	}
+	return nil
+}
+
+// before returns the sequence before the first event of the subject at a position or
+// behind it, as the leader has it.
+func (rd reader) before(ctx context.Context, subject string, position uint64) (uint64, error) {
+	r, err := retry(ctx, rd, func() (*record.Record, error) { return rd.leaderNext(ctx, subject, position) })
+	if err != nil {
+		return 0, err
+	}
+	return r.Sequence - 1, nil
+}
+
+// leaderNext reads the first record of a subject from a position on from the leader.
+func (rd reader) leaderNext(ctx context.Context, subject string, position uint64) (*record.Record, error) {
+	var resp struct {
+		Message struct {
+			Subject  string `json:"subject"`
+			Sequence uint64 `json:"seq"`
+			Header   []byte `json:"hdrs"`
+			Data     []byte `json:"data"`
+		} `json:"message"`
+	}
+	err := rd.Request(ctx, "STREAM.MSG.GET."+rd.stream, map[string]any{"seq": position, "next_by_subj": subject}, &resp)
+	if err != nil {
+		return nil, err
+	}
+	m := &nats.Msg{Subject: resp.Message.Subject, Data: resp.Message.Data}
+	if m.Header, err = nats.DecodeHeadersMsg(resp.Message.Header); err != nil {
+		m.Header = nil // not something that the log writes: parsing says so
+	}
+	return rd.parse(m, resp.Message.Sequence)
+}

@@ -1,0 +1,161 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/jetstore"
+)
+
+// Codes of a compare-and-set that did not hold (server/errors.json).
+const (
+	codeWrongSequence        = 10071
+	codeWrongSequenceUnknown = 10164
+)
+
+// KVCheckpoint is a [Checkpoint] in a NATS key-value bucket beside the log: for each
+// execution the sequence of the last event that was handled. It is for a [Follow] and an
+// [Ordered] group, which hand over the events of an execution in order; a [Parallel]
+// group refuses it. One bucket serves one handler.
+//
+// A mark is stored after the handler has returned: after a crash between the two an
+// event comes once more. A mark only moves on from what it was: of two processes that
+// handle one event at the same time the second is told so ([ErrCheckpointConflict]).
+type KVCheckpoint struct {
+	store  *jetstore.Store
+	bucket string
+	marks  *lru.Cache[string, mark]
+}
+
+// mark is the value of a key.
+type mark struct{ revision, sequence uint64 }
+
+// EnsureKVCheckpoint makes the bucket where it is missing, with as many replicas as the
+// log's stream, and changes nothing where it is not. A bucket's name has letters,
+// digits, '_' and '-'. Errors: an [*enact.OptionError], and those of [EnsureDeadLetters].
+func EnsureKVCheckpoint(ctx context.Context, store *jetstore.Store, bucket string) error {
+	if err := checkBucket(bucket); err != nil {
+		return err
+	}
+	return manage(ctx, store, func(ctx context.Context, at site) error {
+		cfg, err := at.besideLog(ctx)
+		if err != nil {
+			return err
+		}
+		js, err := jetstream.NewWithAPIPrefix(at.nc, at.prefix)
+		if err != nil {
+			return err
+		}
+		_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: bucket, Description: "Agent executions: events that a handler is done with",
+			Storage: cfg.Storage, Replicas: cfg.Replicas,
+		})
+		if errors.Is(err, jetstream.ErrBucketExists) {
+			return nil
+		}
+		return err
+	})
+}
+
+// OpenKVCheckpoint opens a bucket. Errors: enact.ErrStreamNotFound if it does not exist,
+// and those of [EnsureKVCheckpoint].
+func OpenKVCheckpoint(ctx context.Context, store *jetstore.Store, bucket string) (*KVCheckpoint, error) {
+	if err := checkBucket(bucket); err != nil {
+		return nil, err
+	}
+	marks, _ := lru.New[string, mark](DefaultCacheSize)
+	c := &KVCheckpoint{store: store, bucket: bucket, marks: marks}
+	return c, manage(ctx, store, func(ctx context.Context, at site) error { return at.streamExists(ctx, c.stream()) })
+}
+
+func checkBucket(bucket string) error {
+	if bucket == "" || len(bucket) > 200 || enact.EncodeToken(bucket) != bucket {
+		return invalid("bucket", "%.100q is not 1 to 200 letters, digits, '_' and '-'", bucket)
+	}
+	return nil
+}
+
+// inOrder says that the checkpoint needs events in order.
+func (c *KVCheckpoint) inOrder() {}
+
+func (c *KVCheckpoint) stream() string { return "KV_" + c.bucket }
+
+// subject returns the subject of an execution's key. A key has no '%', but '='.
+func (c *KVCheckpoint) subject(ev enact.StoredEvent) string {
+	key := enact.EncodeToken(string(ev.TenantID)) + "." + enact.EncodeToken(string(ev.ExecutionID))
+	return "$KV." + c.bucket + "." + strings.ReplaceAll(key, "%", "=")
+}
+
+// Done implements [Checkpoint].
+func (c *KVCheckpoint) Done(ctx context.Context, ev enact.StoredEvent) (bool, error) {
+	m, err := c.mark(ctx, c.subject(ev))
+	return err == nil && ev.Sequence <= m.sequence, err
+}
+
+// mark returns the value of a key, as this process last stored it or as the leader has it.
+func (c *KVCheckpoint) mark(ctx context.Context, subject string) (m mark, err error) {
+	if m, ok := c.marks.Get(subject); ok {
+		return m, nil
+	}
+	// nats.go's KeyValue would ask any replica, which may be behind.
+	err = manage(ctx, c.store, func(ctx context.Context, at site) error {
+		var resp struct {
+			Message struct {
+				Sequence uint64 `json:"seq"`
+				Data     []byte `json:"data"`
+			} `json:"message"`
+		}
+		err := at.Request(ctx, "STREAM.MSG.GET."+c.stream(), map[string]string{"last_by_subj": subject}, &resp)
+		if hasCode(err, codeMessageNotFound) {
+			m = mark{}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m.revision = resp.Message.Sequence
+		if m.sequence, err = strconv.ParseUint(string(resp.Message.Data), 10, 64); err != nil {
+			return invalid("bucket", "%s holds something else at %s", c.bucket, subject)
+		}
+		return nil
+	})
+	if err == nil {
+		c.marks.Add(subject, m)
+	}
+	return m, err
+}
+
+// Save implements [Checkpoint].
+func (c *KVCheckpoint) Save(ctx context.Context, ev enact.StoredEvent) error {
+	subject := c.subject(ev)
+	m, err := c.mark(ctx, subject)
+	if err != nil || ev.Sequence <= m.sequence {
+		return err
+	}
+	msg := nats.NewMsg(subject)
+	msg.Data = strconv.AppendUint(nil, ev.Sequence, 10)
+	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(m.revision, 10))
+	revision := uint64(0)
+	err = manage(ctx, c.store, func(ctx context.Context, at site) error {
+		revision, err = at.publish(ctx, msg, c.stream())
+		return err
+	})
+	switch {
+	case err == nil:
+		c.marks.Add(subject, mark{revision: revision, sequence: ev.Sequence})
+		return nil
+	case hasCode(err, codeWrongSequence) || hasCode(err, codeWrongSequenceUnknown):
+		err = fmt.Errorf("%w: event %d of execution %q of tenant %q", ErrCheckpointConflict, ev.Sequence, string(ev.ExecutionID), string(ev.TenantID))
+	}
+	// What is stored there is not known any more.
+	c.marks.Remove(subject)
+	return err
+}
