@@ -25,8 +25,9 @@ const (
 	// changes of the active member, where the last record may come once more.
 	Ordered Mode = "ordered"
 	// Parallel groups have all members active. One member handles the events of one
-	// execution in order, also while one of them is tried again; that two members have
-	// events of one execution at the same time is possible.
+	// execution that it is sent in order and one at a time, also while one of them is tried
+	// again. Two members may have events of one execution at the same time, and what the
+	// server sends again, because a member ended or was lost, may come behind later events.
 	Parallel Mode = "parallel"
 )
 
@@ -212,10 +213,12 @@ func openGroup(ctx context.Context, store *jetstore.Store, name string, mode Mod
 			return err
 		}
 		g.incarnation = state.Incarnation
-		info, err := g.ensure(ctx, at, g.cfg.start, state, update)
-		if err == nil {
-			g.floor = info.AckFloor.Stream
+		found, err := g.ensure(ctx, at, g.cfg.start, state, update)
+		if err != nil {
+			return err
 		}
+		info, err := found.info()
+		g.floor = info.Acknowledged
 		return err
 	})
 }

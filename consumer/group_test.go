@@ -234,9 +234,21 @@ func TestGroupMemberGivesBack(t *testing.T) {
 			stop = member(t, g, got.handle)
 			idle(t, g)
 			require.NoError(t, stop())
-			require.Equal(t, all, got.by)
+			if mode == consumer.Ordered {
+				require.Equal(t, all, got.by)
+			}
+			same(t, all, got.by)
 			require.NoError(t, g.Remove(t.Context()))
 		})
+	}
+}
+
+// same requires the same events of the same executions, in any order.
+func same(t *testing.T, want, got map[string][]enact.StoredEvent) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for key, events := range want {
+		require.ElementsMatch(t, events, got[key], key)
 	}
 }
 
@@ -254,7 +266,7 @@ func TestGroupStop(t *testing.T) {
 	stop := member(t, g, got.handle)
 	idle(t, g)
 	require.NoError(t, stop())
-	require.Equal(t, all, got.by)
+	same(t, all, got.by)
 }
 
 // A handler may take longer than the server waits for word.

@@ -12,8 +12,24 @@ import (
 // attempt: it ends a [Follow], and in a [Group] is tried again.
 type Handler func(ctx context.Context, ev enact.StoredEvent) error
 
+// attemptKey is the key of the attempt in a handler's context.
+type attemptKey struct{}
+
+// Attempt returns how often the event that a handler was called for has been tried, this
+// time included: 1, and more in a [Group] whose earlier attempts failed, or whose earlier
+// deliveries of the event's record ended without an answer.
+func Attempt(ctx context.Context) int {
+	if n, ok := ctx.Value(attemptKey{}).(int); ok {
+		return n
+	}
+	return 1
+}
+
 // call calls the handler and makes a [*HandlerError] of an error or a panic.
 func (h Handler) call(ctx context.Context, ev enact.StoredEvent, attempt int) error {
+	if attempt > 1 {
+		ctx = context.WithValue(ctx, attemptKey{}, attempt)
+	}
 	err, panicked := h.try(ctx, ev)
 	switch {
 	case panicked != nil:

@@ -213,6 +213,16 @@ func (c *consumerInfo) config() (*jetstream.ConsumerConfig, error) {
 	return cfg, nil
 }
 
+// acknowledged returns the position up to which everything is acknowledged. The server's
+// own ack floor is 0 until something was.
+func (c *consumerInfo) acknowledged(cfg *jetstream.ConsumerConfig) uint64 {
+	floor := max(c.AckFloor.Stream, max(cfg.OptStartSeq, 1)-1)
+	if c.InFlight == 0 {
+		floor = max(floor, c.Delivered.Stream)
+	}
+	return floor
+}
+
 func (c *consumerInfo) info() (Info, error) {
 	cfg, err := c.config()
 	if err != nil {
@@ -220,7 +230,7 @@ func (c *consumerInfo) info() (Info, error) {
 	}
 	info := Info{
 		Name: c.Name, Kind: KindOther, Mode: cfg.Metadata[metaMode], Label: cfg.Metadata[metaLabel], Client: cfg.Metadata[metaClient],
-		Subjects: filtersOf(cfg), Created: c.Created, Delivered: c.Delivered.Stream, Acknowledged: c.AckFloor.Stream,
+		Subjects: filtersOf(cfg), Created: c.Created, Delivered: c.Delivered.Stream, Acknowledged: c.acknowledged(cfg),
 		Pending: c.Pending, InFlight: c.InFlight, Redelivered: c.Redelivered, Waiting: c.Waiting,
 	}
 	switch kind := Kind(cfg.Metadata[metaKind]); kind {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,9 +188,18 @@ func (m *member) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return m.note(info)
+}
+
+// note remembers how far everything is acknowledged.
+func (m *member) note(info *consumerInfo) error {
+	cfg, err := info.config()
+	if err != nil {
+		return err
+	}
 	m.mu.Lock()
-	m.floor = info.AckFloor.Stream
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	m.floor = info.acknowledged(cfg)
 	return nil
 }
 
@@ -207,7 +218,12 @@ func (m *member) pull(ctx context.Context, pool *pool[struct{}, *held]) error {
 	if err := p.open(ctx); err != nil {
 		return err
 	}
-	defer p.close()
+	defer func() {
+		// What has been sent is the member's, whatever ended this: to handle or to give back.
+		for _, msg := range p.leave(ctx) {
+			m.take(msg, pool)
+		}
+	}()
 	for {
 		a, err := p.next(ctx)
 		if err != nil {
@@ -430,9 +446,9 @@ func (m *member) signs(ctx context.Context) error {
 			}
 		}
 		if info, err := m.consumerInfo(ctx, m.group.name); err == nil {
-			m.mu.Lock()
-			m.floor = info.AckFloor.Stream
-			m.mu.Unlock()
+			if err := m.note(info); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -449,8 +465,13 @@ func (m *member) giveBack(ctx context.Context, end error) {
 		// First: what is given back would come here again.
 		_ = m.Request(ctx, "CONSUMER.UNPIN."+m.stream+"."+m.group.name, map[string]string{"group": pinGroup}, nil)
 	}
-	for _, h := range m.held {
-		m.answer(h.msg, ackBack)
+	// A question about the consumer makes the server forget this member's requests. One of
+	// them that is left takes what is given back, cannot be answered, and puts it behind the
+	// rest (server/consumer.go, nextWaiting).
+	_, _ = m.consumerInfo(ctx, m.group.name)
+	// In the order of positions, in which the server sends them again.
+	for _, position := range slices.Sorted(maps.Keys(m.held)) {
+		m.answer(m.held[position].msg, ackBack)
 	}
 	_ = m.nc.FlushWithContext(ctx)
 }

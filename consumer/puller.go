@@ -114,6 +114,28 @@ func (p *puller) close() {
 	p.sub = nil
 }
 
+// leave is close for who has to give word of each message: it returns those that were
+// sent and not taken.
+func (p *puller) leave(ctx context.Context) (msgs []*nats.Msg) {
+	defer p.close()
+	if p.nc.IsConnected() && p.sub.Drain() == nil {
+		// Once the flush is answered, everything that was sent before has come.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		defer cancel()
+		_ = p.nc.FlushWithContext(ctx)
+	}
+	for {
+		select {
+		case m := <-p.msgs:
+			if m.Reply != "" {
+				msgs = append(msgs, m)
+			}
+		default:
+			return msgs
+		}
+	}
+}
+
 // ask keeps requests out for half a batch at least, as far as there is room.
 func (p *puller) ask() error {
 	if p.asked > p.batch/2 {
