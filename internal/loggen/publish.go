@@ -106,12 +106,14 @@ func (g *generator) writeLog(ctx context.Context, l Log) error {
 		if err != nil {
 			return err
 		}
-		// Replicated streams refuse a check while the record before is in flight
-		// (server/jetstream_batching.go, code 10164).
-		if err := pub.await(ctx, h.last); err != nil {
-			return err
+		// Replicated streams refuse a check while the record before is in flight, which ends
+		// some time after its acknowledgement, but before the next one's.
+		if h.last > 0 && h.last == pub.sent {
+			err = pub.sendAlone(ctx, msg)
+		} else if err = pub.await(ctx, h.last+1); err == nil {
+			err = pub.send(ctx, msg)
 		}
-		if err := pub.send(ctx, msg); err != nil {
+		if err != nil {
 			return err
 		}
 		h.last = pub.sent
@@ -197,34 +199,79 @@ func (p *publisher) send(ctx context.Context, m *nats.Msg) error {
 	return p.nc.PublishMsg(m)
 }
 
-// silence is how long the next acknowledgement may take.
-const silence = 30 * time.Second
+// codeInFlight is the server's refusal of a check because something of the same subject is
+// in flight (server/jetstream_batching.go).
+const codeInFlight = 10164
 
-// await waits until the first n messages are acknowledged.
+// sendAlone sends a message once nothing is in flight, until it is taken.
+func (p *publisher) sendAlone(ctx context.Context, m *nats.Msg) error {
+	if err := p.await(ctx, p.sent); err != nil {
+		return err
+	}
+	for {
+		if err := p.send(ctx, m); err != nil {
+			return err
+		}
+		err := p.await(ctx, p.sent)
+		refused, ok := errors.AsType[*refusal](err)
+		if !ok || refused.Code != codeInFlight {
+			return err
+		}
+		p.sent--
+	}
+}
+
+// ack is the server's answer to a publish.
+type ack struct {
+	Sequence uint64   `json:"seq"`
+	Error    *refusal `json:"error"`
+}
+
+type refusal struct {
+	Code int    `json:"err_code"`
+	Text string `json:"description"`
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("refused: %d %s", r.Code, r.Text) }
+
+// await waits until the first n messages, or all that were sent, are acknowledged.
 func (p *publisher) await(ctx context.Context, n int) error {
-	for p.awaited < n {
-		var m *nats.Msg
-		select {
-		case m = <-p.acks:
-		default:
-			timer := time.NewTimer(silence)
-			select {
-			case m = <-p.acks:
-			case <-timer.C:
-				return errors.New("no acknowledgement")
-			case <-ctx.Done():
-				timer.Stop()
-				return ctx.Err()
-			}
-			timer.Stop()
+	for p.awaited < min(n, p.sent) {
+		m, err := p.nextAck(ctx)
+		if err != nil {
+			return err
 		}
-		var ack struct {
-			Sequence uint64 `json:"seq"`
-		}
-		if err := json.Unmarshal(m.Data, &ack); err != nil || ack.Sequence != p.first+uint64(p.awaited) {
-			return fmt.Errorf("message %d of the stream was answered with %s", p.awaited+1, m.Data)
+		var a ack
+		switch err := json.Unmarshal(m.Data, &a); {
+		case err != nil:
+			return fmt.Errorf("message %d was answered with %q", p.awaited+1, m.Data)
+		case a.Error != nil:
+			return a.Error
+		case a.Sequence != p.first+uint64(p.awaited):
+			return fmt.Errorf("message %d stands at position %d, not at %d", p.awaited+1, a.Sequence, p.first+uint64(p.awaited))
 		}
 		p.awaited++
 	}
 	return nil
+}
+
+// silence is how long the next acknowledgement may take.
+const silence = 30 * time.Second
+
+func (p *publisher) nextAck(ctx context.Context) (*nats.Msg, error) {
+	select {
+	case m := <-p.acks:
+		return m, nil
+	default:
+	}
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
+	select {
+	case m := <-p.acks:
+		return m, nil
+	case <-timer.C:
+		return nil, errors.New("no acknowledgement")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
