@@ -10,11 +10,13 @@ TRACES      ?= $(ENACT_TRACES)
 SCALE       ?= 1
 BENCH_DIR   ?=
 BENCHTIME   ?= 5s
+# Executions that `make listing` creates.
+EXECUTIONS  ?= 100000
 # Modules of their own, for what is too heavy for users of the library.
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-reads bench-cold demo codecs traces torn long cover
+.PHONY: help build test race lint fuzz bench bench-reads bench-cold demo codecs traces torn long listing cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +73,9 @@ torn: ## tests that fill a small file system (needs root, to mount it)
 
 long: ## the integration tests with ten times the rounds
 	$(GO) test -count=1 -tags long -timeout 2h -v ./integration
+
+listing: ## processes create EXECUTIONS (default 100000), some are killed, and lists are compared
+	ENACT_LISTING_EXECUTIONS=$(EXECUTIONS) $(GO) test -count=1 -timeout 1h -v -run TestListsOfManyCreators ./integration
 
 cover: ## test coverage by package
 	$(GO) test -timeout 10m -cover ./...

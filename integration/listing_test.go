@@ -26,7 +26,7 @@ const (
 	creatorProcesses  = 16
 	creatorGoroutines = 4
 	creatorTenants    = 50
-	creatorKills      = 6
+	creatorKills      = 12
 	creatorsTimeout   = 30 * time.Minute
 
 	// executionsVariable says how many executions the test creates; `make listing` sets it.
@@ -238,10 +238,10 @@ func (c *creators) check(t *testing.T, s *jetstore.Store, tenant enact.TenantID,
 	require.Len(t, ids, len(subjects), "executions with events, and those listed")
 	for _, id := range ids {
 		subject := s.Subjects().Execution(tenant, id)
-		require.Contains(t, subjects, subject, "listed, and without events or listed twice")
+		require.Positive(t, subjects[subject], "%s is listed, and without events or listed twice", id)
 		delete(subjects, subject)
 	}
-	size := 1 + c.random.IntN(max(1, len(ids)/8))
+	size := 1 + len(ids)/10 + c.random.IntN(1+len(ids)/5)
 	var byOffset, byCursor []enact.ExecutionID
 	for {
 		page, err := s.ListExecutions(ctx, tenant, size, len(byOffset))

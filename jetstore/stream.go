@@ -180,8 +180,8 @@ func check(ctx context.Context, cfg *config, a *api) (found streams, err error) 
 		name, subject string
 		incarnation   *string
 	}{
-		{cfg.stream, cfg.logSubject(), &found.log},
 		{cfg.index(), cfg.indexSubject(), &found.index},
+		{cfg.stream, cfg.logSubject(), &found.log},
 	} {
 		have, err := retry(ctx, func() (c *jetstream.StreamConfig, err error) {
 			c, *want.incarnation, err = a.config(ctx, want.name)
@@ -193,7 +193,9 @@ func check(ctx context.Context, cfg *config, a *api) (found streams, err error) 
 		if problems := streamProblems(have, want.subject, cfg.memory); len(problems) > 0 {
 			return streams{}, &enact.StreamConfigError{Stream: want.name, Problems: problems}
 		}
-		found.window = have.Duplicates // of the last one, the index
+		if want.name == cfg.index() {
+			found.window = have.Duplicates
+		}
 	}
 	return found, nil
 }

@@ -36,6 +36,20 @@ func TestIncrementalLaw(t *testing.T) {
 	})
 }
 
+// The last event that gives the execution a status decides it.
+func TestStatusLaw(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state, want := replay.New(), enact.StatusUnknown
+		for i, event := range rapid.SliceOfN(eventgen.Event(), 1, 20).Draw(t, "events") {
+			require.NoError(t, state.Apply(enact.StoredEvent{Sequence: uint64(i + 1), ExecutionID: "e", TenantID: "t", Event: event}))
+			if status, ok := enact.StatusAfter(event); ok {
+				want = status
+			}
+			require.Equal(t, want, state.Status)
+		}
+	})
+}
+
 // A clone is equal, and later events on either side leave the other alone.
 func TestCloneLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -12,11 +11,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/jetstore"
-	"github.com/enactlog/enact/replay"
 )
-
-// lsReaders is how many executions are looked at at the same time.
-const lsReaders = 4
 
 func (a *app) lsCommand() *cobra.Command {
 	var (
@@ -39,11 +34,7 @@ func (a *app) lsCommand() *cobra.Command {
 				return usagef("%v", err)
 			}
 			return a.withStore(ctx, reads, func(store *jetstore.Store) error {
-				executions, err := store.ListExecutions(ctx, id, limit, offset)
-				if err != nil {
-					return err
-				}
-				infos, err := describeAll(ctx, store, id, executions)
+				infos, err := listInfos(ctx, store, id, limit, offset)
 				if err != nil {
 					return err
 				}
@@ -57,85 +48,46 @@ func (a *app) lsCommand() *cobra.Command {
 	return cmd
 }
 
-// executionInfo is an execution in a list.
+// executionInfo is an execution in a list, as printed.
 type executionInfo struct {
 	ExecutionID enact.ExecutionID `json:"execution_id"`
 	TenantID    enact.TenantID    `json:"tenant_id"`
-	Status      replay.Status     `json:"status"`
+	Status      enact.Status      `json:"status"`
 	Events      uint64            `json:"events"`
 	LastType    string            `json:"last_type"`
 	UpdatedAt   time.Time         `json:"updated_at"`
+	Error       string            `json:"error,omitempty"` // why the execution's end cannot be read
 }
 
-// describeAll describes executions, some at a time, in the order given. The first
-// error ends it.
-func describeAll(ctx context.Context, store *jetstore.Store, tenant enact.TenantID, ids []enact.ExecutionID) ([]executionInfo, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	infos := make([]executionInfo, len(ids))
-	next := make(chan int)
-	var readers sync.WaitGroup
-	for range min(lsReaders, len(ids)) {
-		readers.Go(func() {
-			for i := range next {
-				info, err := describe(ctx, store.Execution(tenant, ids[i]))
-				if err != nil {
-					cancel(err)
-				}
-				infos[i] = info
-			}
-		})
+// listInfos lists limit executions behind the first offset ones.
+func listInfos(ctx context.Context, store *jetstore.Store, tenant enact.TenantID, limit, offset int) ([]executionInfo, error) {
+	infos := []executionInfo{}
+	if limit == 0 {
+		return infos, nil
 	}
-	for i := range ids {
-		next <- i
+	page := enact.MaxQueryLimit
+	if limit < page && offset < page {
+		page = min(page, limit+offset)
 	}
-	close(next)
-	readers.Wait()
-	return infos, context.Cause(ctx)
-}
-
-// describe reads as little of an execution as tells where it stands: mostly its last
-// event.
-func describe(ctx context.Context, run jetstore.Execution) (executionInfo, error) {
-	info := executionInfo{ExecutionID: run.ID(), TenantID: run.Tenant(), Status: replay.StatusUnknown}
-	// The last event alone first: a page of a backwards read is much more than that.
-	for _, opts := range [][]enact.ReadOption{{enact.Backwards(), enact.Limit(1)}, {enact.Backwards()}} {
-		for ev, err := range run.Events(ctx, 0, opts...) {
-			if err != nil {
-				return info, err
-			}
-			if ev.Sequence > info.Events {
-				info.Events, info.LastType, info.UpdatedAt = ev.Sequence, ev.Event.Type(), ev.Timestamp
-			}
-			if status, ok := statusAfter(ev.Event); ok {
-				info.Status = status
-				return info, nil
-			}
+	for x, err := range enact.AllExecutions(ctx, store, enact.Query{Tenant: tenant, Limit: page}) {
+		if err != nil {
+			return nil, err
 		}
-		if info.Events <= 1 {
-			return info, nil
+		if offset > 0 {
+			offset--
+			continue
+		}
+		info := executionInfo{
+			ExecutionID: x.ExecutionID, TenantID: x.TenantID, Status: x.Status, Events: x.Events, LastType: x.LastEvent, UpdatedAt: x.Updated,
+		}
+		if x.Err != nil {
+			info.Error = x.Err.Error()
+		}
+		if infos = append(infos, info); len(infos) == limit {
+			break
 		}
 	}
-	return info, nil
-}
-
-// statusAfter returns the status that an event gives its execution, whatever came
-// before; ok is false for an event that leaves it as it was. Package replay says the
-// same of whole histories.
-func statusAfter(event enact.Event) (status replay.Status, ok bool) {
-	switch event.(type) {
-	case enact.ExecutionStarted, enact.ExecutionResumed:
-		return replay.StatusRunning, true
-	case enact.ExecutionPaused:
-		return replay.StatusPaused, true
-	case enact.ExecutionCompleted:
-		return replay.StatusCompleted, true
-	case enact.ExecutionFailed:
-		return replay.StatusFailed, true
-	case enact.ExecutionCancelled:
-		return replay.StatusCancelled, true
-	}
-	return "", false
+	return infos, nil
 }
 
 func (a *app) printInfos(infos []executionInfo) error {
@@ -158,22 +110,26 @@ func (a *app) printInfos(infos []executionInfo) error {
 	t.AppendHeader(table.Row{"Execution", "Status", "Events", "Last event", "Updated"})
 	t.SetColumnConfigs([]table.ColumnConfig{{Name: "Events", Align: text.AlignRight}})
 	for _, info := range infos {
+		last := info.LastType
+		if info.Error != "" {
+			last = info.Error
+		}
 		t.AppendRow(table.Row{
 			name(info.ExecutionID), a.colours.paint(statusColour(info.Status), string(info.Status)), humanize.Comma(int64(info.Events)),
-			inline(info.LastType, summaryWidth), stamp(info.UpdatedAt, clock),
+			inline(last, summaryWidth), stamp(info.UpdatedAt, clock),
 		})
 	}
 	_, err := a.stdout.WriteString(t.Render() + "\n")
 	return err
 }
 
-func statusColour(status replay.Status) text.Color {
+func statusColour(status enact.Status) text.Color {
 	switch status {
-	case replay.StatusCompleted:
+	case enact.StatusCompleted:
 		return text.FgGreen
-	case replay.StatusFailed, replay.StatusCancelled:
+	case enact.StatusFailed, enact.StatusCancelled:
 		return text.FgRed
-	case replay.StatusPaused:
+	case enact.StatusPaused:
 		return text.FgYellow
 	}
 	return text.FgCyan

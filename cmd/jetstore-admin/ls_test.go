@@ -1,54 +1,41 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/enactlog/enact"
-	"github.com/enactlog/enact/internal/eventgen"
-	"github.com/enactlog/enact/replay"
 )
 
-// The last event that says something about the status decides it, as in a replay.
-func TestStatusAfterAgreesWithReplay(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		state, want := replay.New(), replay.StatusUnknown
-		for i, event := range rapid.SliceOfN(eventgen.Event(), 1, 20).Draw(t, "events") {
-			require.NoError(t, state.Apply(enact.StoredEvent{Sequence: uint64(i + 1), ExecutionID: "e", TenantID: "t", Event: event}))
-			if status, ok := statusAfter(event); ok {
-				want = status
-			}
-			require.Equal(t, state.Status, want)
-		}
-	})
-}
-
-// An execution whose last events say nothing about its status is read back to the one
-// that does.
-func TestDescribeReadsBack(t *testing.T) {
+// A list is cut by limit and offset, over any number of pages.
+func TestListInfos(t *testing.T) {
 	store := embeddedStore(t)
-	for _, tt := range []struct {
-		id     enact.ExecutionID
-		first  []enact.Event
-		status replay.Status
-	}{
-		{"running", []enact.Event{enact.ExecutionStarted{}}, replay.StatusRunning},
-		{"paused", []enact.Event{enact.ExecutionStarted{}, enact.ExecutionPaused{}}, replay.StatusPaused},
-		{"cancelled", []enact.Event{enact.ExecutionCancelled{}}, replay.StatusCancelled},
-		{"failed", []enact.Event{enact.ExecutionFailed{Error: enact.NewExecutionError(enact.CategoryTimeout, "late")}}, replay.StatusFailed},
-		{"silent", nil, replay.StatusUnknown},
-	} {
-		run := store.Execution("acme", tt.id)
-		noise := slices.Repeat([]enact.Event{enact.Custom{EventType: "log", Data: enact.JSON("…")}}, 700)
-		receipt, err := run.AppendBatch(t.Context(), append(tt.first, noise...))
+	want := []enact.ExecutionID{}
+	for i := range 7 {
+		id := enact.ExecutionID(fmt.Sprint("e", i))
+		_, err := store.Append(t.Context(), id, "acme", enact.ExecutionStarted{})
 		require.NoError(t, err)
-		info, err := describe(t.Context(), run)
-		require.NoError(t, err)
-		require.Equal(t, tt.status, info.Status, tt.id)
-		require.Equal(t, receipt.Last, info.Events)
-		require.Equal(t, enact.TypeCustom, info.LastType)
+		want = slices.Insert(want, 0, id)
 	}
+	for limit := range 9 {
+		for offset := range 9 {
+			infos, err := listInfos(t.Context(), store, "acme", limit, offset)
+			require.NoError(t, err)
+			got := []enact.ExecutionID{}
+			for _, info := range infos {
+				got = append(got, info.ExecutionID)
+				require.Equal(t, enact.StatusRunning, info.Status)
+			}
+			rest := want[min(offset, len(want)):]
+			require.Equal(t, rest[:min(limit, len(rest))], got, "limit %d, offset %d", limit, offset)
+		}
+	}
+	require.NoError(t, store.Conn().PublishMsg(&nats.Msg{Subject: store.Subjects().Execution("acme", "e6")}))
+	infos, err := listInfos(t.Context(), store, "acme", 1, 0)
+	require.NoError(t, err)
+	require.Contains(t, infos[0].Error, "corrupt")
 }
