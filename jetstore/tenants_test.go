@@ -259,7 +259,7 @@ func TestCallsNameATenantThatHasStreams(t *testing.T) {
 	for call, f := range callsInTenant(s, "stranger", enact.InTenant("stranger")) {
 		err := f(ctx)
 		require.ErrorIs(t, err, enact.ErrStreamNotFound, call)
-		require.ErrorContains(t, err, "ENACT-stranger", call)
+		require.ErrorContains(t, err, "-stranger", call)
 	}
 	for call, f := range callsInTenant(s, "", enact.InTenant("")) {
 		require.ErrorIs(t, f(ctx), enact.ErrInvalidID, call)
