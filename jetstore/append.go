@@ -199,7 +199,11 @@ func (c *commit) attempt(ctx context.Context, l *lane) (enact.Receipt, error) {
 		}
 		if l.tail.Number == 0 {
 			// Behind the encoding: what cannot be encoded leaves no index entry.
-			if err := c.prepareCreation(ctx, l); err != nil {
+			err := c.prepareCreation(ctx, l)
+			if err == nil && c.id != g.attempt.commit {
+				err = g.encode(ctx, l) // the entry took more than one sending, see announce
+			}
+			if err != nil {
 				l.giveBack(g)
 				return enact.Receipt{}, err
 			}
