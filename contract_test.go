@@ -31,6 +31,7 @@ func TestErrorTexts(t *testing.T) {
 		{&enact.EventError{Index: 3, Type: "custom", Field: "data", Reason: "is missing"}, enact.ErrInvalidEvent, "enact: invalid event 3 of the batch custom: data: is missing"},
 		{&enact.EventError{Type: long, Field: long, Reason: "r"}, enact.ErrInvalidEvent, "enact: invalid event " + clipped + ": " + clipped + ": r"},
 		{&enact.OptionError{Option: "Limit", Reason: "-1 is below 0"}, enact.ErrInvalidOption, "enact: Limit: -1 is below 0"},
+		{&enact.CursorError{Reason: "it is damaged"}, enact.ErrInvalidCursor, "enact: invalid cursor: it is damaged"},
 		{&enact.ConflictError{TenantID: "t", ExecutionID: "e", Expected: enact.Expectation{Kind: enact.ExactSequence, Sequence: 4}, Actual: 7}, enact.ErrConflict, `enact: conflict on execution "e" of tenant "t": expected sequence 4, actual sequence is 7`},
 		{&enact.ConflictError{TenantID: "t", ExecutionID: "e", Expected: enact.Expectation{Kind: enact.ExactSequence}, Actual: 7}, enact.ErrConflict, `enact: conflict on execution "e" of tenant "t": expected no events, actual sequence is 7`},
 		{&enact.ConflictError{TenantID: "t", ExecutionID: "e", Expected: enact.Expectation{Kind: enact.MustExist}}, enact.ErrConflict, `enact: conflict on execution "e" of tenant "t": expected an existing execution, actual sequence is 0`},
@@ -49,6 +50,7 @@ func TestErrorTexts(t *testing.T) {
 	}
 	sentinels := []error{
 		enact.ErrConflict, enact.ErrTenantMismatch, enact.ErrAmbiguousExecution, enact.ErrInvalidID, enact.ErrInvalidEvent, enact.ErrInvalidOption,
+		enact.ErrInvalidCursor, enact.ErrTenantRequired,
 		enact.ErrEmptyBatch, enact.ErrKeyReused, enact.ErrTooLarge, enact.ErrUnknownOutcome, enact.ErrCorrupt, enact.ErrUnsupportedVersion,
 		enact.ErrUnknownCodec, enact.ErrPayload, enact.ErrStale, enact.ErrStreamNotFound, enact.ErrStreamConfig, enact.ErrServerTooOld, enact.ErrClosed,
 	}

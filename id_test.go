@@ -134,6 +134,18 @@ func TestParseExecutionRefuses(t *testing.T) {
 	}
 }
 
+func TestParseIndexRefuses(t *testing.T) {
+	s, err := enact.NewSubjects("a.b")
+	require.NoError(t, err)
+	for _, subject := range []string{
+		"", "a.b-index", "a.b-index.", "a.b.t", "a.b-index.t.x", "a-index.t", "x.a.b-index.t", "a.b-index.*", "a.b-index.>", "a.b-index.%2e", "a.b-index.%41",
+		"a.b-index." + strings.Repeat("x", 129), "a.b-index.%FF",
+	} {
+		_, err := s.ParseIndex(subject)
+		require.ErrorIs(t, err, enact.ErrInvalidID, "%q", subject)
+	}
+}
+
 func TestEventTypesAreDistinct(t *testing.T) {
 	types := enact.EventTypes()
 	require.Len(t, types, 16)

@@ -140,6 +140,9 @@ func TestSubjectLaw(t *testing.T) {
 		require.Equal(t, tenant, gotTenant)
 		require.Equal(t, execution, gotExecution)
 		require.Equal(t, subject, subjects.Prefix()+"."+enact.EncodeToken(string(tenant))+"."+enact.EncodeToken(string(execution)))
+		gotTenant, err = subjects.ParseIndex(subjects.Index(tenant))
+		require.NoError(t, err)
+		require.Equal(t, tenant, gotTenant)
 	})
 }
 

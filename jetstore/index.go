@@ -112,16 +112,20 @@ func (s *Store) indexState(ctx context.Context, tenant enact.TenantID) (indexSta
 		if err != nil {
 			return indexState{}, err
 		}
-		if info.State.Last < met {
-			return indexState{}, fmt.Errorf("%w: the leader's index ends at %d, %d was seen", enact.ErrStale, info.State.Last, met)
-		}
-		st := indexState{
+		return indexState{
 			incarnation: incarnationOf(info.Config.Metadata, info.Created),
 			first:       info.State.First, last: info.State.Last, total: info.State.Subjects[subject],
-		}
-		s.tails.sawIncarnation(st.incarnation)
-		return st, nil
+		}, s.indexReached(info, met)
 	})
+}
+
+// indexReached returns an error to ask again after if the leader's answer has not reached
+// a position that was met, in this incarnation of the index, before the question.
+func (s *Store) indexReached(info *streamInfo, met uint64) error {
+	if s.tails.sawIncarnation(incarnationOf(info.Config.Metadata, info.Created)) || info.State.Last >= met {
+		return nil
+	}
+	return fmt.Errorf("%w: the leader's index ends at %d, %d was seen", enact.ErrStale, info.State.Last, met)
 }
 
 // lastEntry returns the position of the tenant's last entry as the leader has it, 0 if
@@ -142,7 +146,8 @@ func (s *Store) lastEntry(ctx context.Context, tenant enact.TenantID) (position 
 			return 0, err
 		}
 		if m.position < met {
-			return 0, fmt.Errorf("%w: the leader's last index entry is at position %d, %d was seen", enact.ErrStale, m.position, met)
+			_, err := s.indexState(ctx, tenant) // the index may be another one
+			return 0, cmp.Or(err, fmt.Errorf("%w: the leader's last index entry is at position %d, %d was seen", enact.ErrStale, m.position, met))
 		}
 		s.tails.meet(tenant, m.position)
 		return m.position, nil
@@ -290,9 +295,9 @@ func (o *older) step(entries int) uint64 {
 // window returns the entries from a position to the end, in order, and their number. If
 // they seem to be more than most, which is more than one, it returns their number alone.
 func (o *older) window(ctx context.Context, from uint64, want, most int) (entries []creation, number int, err error) {
-	n := o.guess(from, want)
+	ask := o.guess(from, want)
 	for try := 0; ; try++ {
-		page, pending, err := o.s.entries(ctx, o.tenant, getRequest{Seq: from}, n)
+		page, pending, err := o.s.entries(ctx, o.tenant, getRequest{Seq: from}, ask)
 		if err != nil && !transient(err) {
 			return nil, 0, err
 		}
@@ -307,11 +312,11 @@ func (o *older) window(ctx context.Context, from uint64, want, most int) (entrie
 			if err := o.count(ctx); err != nil {
 				return nil, 0, err
 			}
-			n := pending - o.behind
-			if n > most {
-				return nil, n, nil
+			number = pending - o.behind
+			if number > most {
+				return nil, number, nil
 			}
-			rest, err := o.s.entriesTo(ctx, o.tenant, page[len(page)-1].position+1, o.stop, n-len(page)+1)
+			rest, err := o.s.entriesTo(ctx, o.tenant, page[len(page)-1].position+1, o.stop, number-len(page)+1)
 			if err != nil {
 				return nil, 0, err
 			}

@@ -59,10 +59,7 @@ func (s *Store) indexSubjects(ctx context.Context) (map[string]uint64, error) {
 			if err != nil {
 				return nil, namedStream(err, s.cfg.index())
 			}
-			if page.State.Last < met {
-				return nil, fmt.Errorf("%w: the leader's index ends at %d, %d was seen", enact.ErrStale, page.State.Last, met)
-			}
-			return page, nil
+			return page, s.indexReached(&page.streamInfo, met)
 		})
 		if err != nil {
 			return nil, err

@@ -177,8 +177,10 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithCacheSize bounds the executions whose tail is kept in memory, about 1 KiB
-// each, so that an append to them is one round trip. Default (and 0):
-// [DefaultCacheSize].
+// each, so that an append to them is one round trip. In proportion it bounds what else is
+// remembered, about as much again: where executions stand, who created them and what their
+// status was, and the newest index entries of tenants. Default (and 0):
+// [DefaultCacheSize], 10 000.
 func WithCacheSize(executions int) Option {
 	return func(c *config) error {
 		if executions < 0 {

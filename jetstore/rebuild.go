@@ -193,13 +193,10 @@ func (s *Store) indexEnd(ctx context.Context) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if info.State.Last < met {
-			return 0, fmt.Errorf("%w: the leader's index ends at %d, %d was seen", enact.ErrStale, info.State.Last, met)
-		}
 		if info.State.Last < info.State.First {
-			return 0, nil // empty
+			return 0, s.indexReached(info, met) // empty
 		}
-		return info.State.Last, nil
+		return info.State.Last, s.indexReached(info, met)
 	})
 }
 
@@ -372,7 +369,8 @@ func (rb *rebuild) send(ctx context.Context, t *missing) (position uint64, err e
 	return rb.s.stage(ctx, rb.s.cfg.index(), messages)
 }
 
-// readAgain reads the tenant's entries that were added since, and drops what they are.
+// readAgain reads the tenant's entries that were added since: what they are is not to be
+// added, now or when its record comes.
 func (rb *rebuild) readAgain(ctx context.Context, id enact.TenantID, t *missing) error {
 	last, err := rb.s.lastEntry(ctx, id)
 	if err != nil || last <= t.last {

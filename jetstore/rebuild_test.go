@@ -73,7 +73,6 @@ func TestRebuildOfALostIndex(t *testing.T) {
 		require.NoError(t, err)
 	}
 	many["b"] += 3
-	before := make(map[enact.TenantID][]enact.ExecutionInfo)
 	query := func(s *jetstore.Store) map[enact.TenantID][]enact.ExecutionInfo {
 		infos := make(map[enact.TenantID][]enact.ExecutionInfo)
 		for tenant, n := range many {
@@ -85,7 +84,7 @@ func TestRebuildOfALostIndex(t *testing.T) {
 		}
 		return infos
 	}
-	before = query(l.store)
+	before := query(l.store)
 
 	l.loseIndex(t)
 	for tenant := range many {

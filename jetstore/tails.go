@@ -95,16 +95,19 @@ func (ts *tails) highestOfAll() uint64 {
 	return ts.metOfAll
 }
 
-// sawIncarnation forgets everything when the index stream was deleted and made again.
-func (ts *tails) sawIncarnation(inc string) {
+// sawIncarnation forgets everything when the index stream was deleted and made again, and
+// reports whether it was.
+func (ts *tails) sawIncarnation(inc string) (another bool) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if ts.incarnation != inc {
-		ts.incarnation = inc
-		ts.byTenant.Purge()
-		ts.met.Purge()
-		ts.metOfAll = 0
+	if ts.incarnation == inc {
+		return false
 	}
+	ts.incarnation = inc
+	ts.byTenant.Purge()
+	ts.met.Purge()
+	ts.metOfAll = 0
+	return true
 }
 
 // newest returns a tail of the tenant that reaches the last entry at the fence, with want

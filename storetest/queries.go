@@ -182,8 +182,12 @@ func testFilters(f *fixture, q enact.Querier) {
 	day := func(n int) time.Time { return time.Date(2026, 3, n, 0, 0, 0, 0, time.UTC) }
 	// Created on the first to the sixth, each updated ten days later with an end of its own.
 	ends := []enact.Event{
-		enact.ExecutionCompleted{}, enact.ExecutionFailed{Error: fullError()}, enact.ExecutionCancelled{Reason: "r"},
-		enact.ExecutionPaused{Reason: "r"}, note(1), enact.ExecutionCompleted{},
+		enact.ExecutionCompleted{},
+		enact.ExecutionFailed{Error: fullError()},
+		enact.ExecutionCancelled{Reason: "r"},
+		enact.ExecutionPaused{Reason: "r"},
+		note(1),
+		enact.ExecutionCompleted{},
 	}
 	all := make([]enact.ExecutionInfo, len(ends))
 	for i, end := range ends {
@@ -270,8 +274,11 @@ func testInvalidQueries(f *fixture, q enact.Querier) {
 	other.createMany(3)
 	now := time.Now()
 	for _, query := range []enact.Query{
-		{Limit: -1}, {Limit: enact.MaxQueryLimit + 1}, {Status: []enact.Status{enact.StatusFailed, "dead"}},
-		{Since: now, Until: now}, {UpdatedSince: now, UpdatedUntil: now.Add(-1)},
+		{Limit: -1},
+		{Limit: enact.MaxQueryLimit + 1},
+		{Status: []enact.Status{enact.StatusFailed, "dead"}},
+		{Since: now, Until: now},
+		{UpdatedSince: now, UpdatedUntil: now.Add(-1)},
 	} {
 		query.Tenant = f.tenant
 		_, _, err := q.Executions(f.ctx, query)
