@@ -27,8 +27,8 @@ const (
 
 const (
 	loaded = 20 // events of the short loads
-	// visited is how many executions of a class are read in turn: they are over all the log,
-	// and few enough for servers to keep their blocks, as those of executions in use.
+	// visited is how many blocks the executions of a class that are read in turn lie in, about:
+	// few enough for servers to keep them, as those of executions in use.
 	visited = 32
 )
 
@@ -83,10 +83,15 @@ func (l *bigLog) load(b testing.TB, e loggen.Execution) {
 // some returns a few executions of a class from all over the log, which have been read.
 func (l *bigLog) some(b *testing.B, class string) []loggen.Execution {
 	b.Helper()
+	n := visited
+	if class == sparse {
+		n /= 10 // each lies in as many
+	}
 	all := l.Class(class)
+	n = min(n, len(all))
 	var some []loggen.Execution
-	for i := range min(visited, len(all)) {
-		e := all[i*len(all)/min(visited, len(all))]
+	for i := range n {
+		e := all[i*len(all)/n]
 		l.load(b, e)
 		some = append(some, e)
 	}
