@@ -26,6 +26,7 @@ const goneWithin = 3 * time.Second
 type observedLog struct {
 	*watchedLog
 	server *natstest.Server
+	dir    string // of the server
 	system *nats.Conn
 	stream jetstream.Stream
 }
@@ -35,7 +36,8 @@ const storeName = "observed store"
 
 func newObservedLog(t *testing.T) *observedLog {
 	t.Helper()
-	server := natstest.Start(t, natstest.Options{NoSync: true, Extra: `
+	dir := t.TempDir()
+	server := natstest.Start(t, natstest.Options{Dir: dir, NoSync: true, Extra: `
 		accounts {
 			APP: { jetstream: enabled, users: [ { user: app, password: app } ] }
 			SYS: { users: [ { user: sys, password: sys } ] }
@@ -49,7 +51,7 @@ func newObservedLog(t *testing.T) *observedLog {
 		t.Cleanup(nc.Close)
 		return nc
 	}
-	l := &observedLog{server: server, system: connect(nats.UserInfo("sys", "sys"))}
+	l := &observedLog{server: server, dir: dir, system: connect(nats.UserInfo("sys", "sys"))}
 	raw, nc := connect(), connect(nats.Name(storeName))
 	require.NoError(t, jetstore.EnsureStream(t.Context(), raw))
 	store, err := jetstore.Open(t.Context(), nc)

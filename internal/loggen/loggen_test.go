@@ -24,6 +24,7 @@ var shape = loggen.Shape{
 		{Name: "dense", Count: 1, Min: 300, Gap: 0.25, Single: true},
 		{Name: "some", Count: 5, Min: 10, Max: 30, Gap: 20},
 		{Name: "spread", Count: 3, Min: 10, Single: true},
+		{Name: "bursts", Count: 1, Min: 31, Gap: 2, Bursts: 3, Single: true},
 	},
 }
 
@@ -45,7 +46,7 @@ func TestPlan(t *testing.T) {
 		classes[e.Class]++
 	}
 	require.Equal(t, shape.Records, records)
-	require.Equal(t, map[string]int{"long": 1, "dense": 1, "some": 5, "spread": 3, loggen.Short: 490}, classes)
+	require.Equal(t, map[string]int{"long": 1, "dense": 1, "some": 5, "spread": 3, "bursts": 1, loggen.Short: 489}, classes)
 	require.Equal(t, 1000, p.Class("long")[0].Records)
 	require.Equal(t, p, plan(t, shape), "the same each time")
 	other := shape
@@ -92,6 +93,12 @@ func TestPublish(t *testing.T) {
 			require.InDelta(t, 6000, span(events["long"]), 300, "all over the log")
 			require.Less(t, span(events["dense"]), 600.0)
 			require.InDelta(t, 5400, span(events["spread"]), 300)
+			bursts := events["bursts"]
+			require.Len(t, bursts, 31)
+			require.InDelta(t, 4000, span(bursts), 1100, "from one third of the log to the last")
+			for _, part := range [][]enact.StoredEvent{bursts[:10], bursts[10:20], bursts[20:]} {
+				require.Less(t, span(part), 100.0)
+			}
 			listed := 0
 			for tenant := range 4 {
 				ids, err := store.ListExecutions(t.Context(), enact.TenantID(fmt.Sprintf("tenant-%d", tenant)), 1000, 0)

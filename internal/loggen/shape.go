@@ -39,6 +39,9 @@ type Class struct {
 	// spreads the execution over the whole log, evenly, and those of the class so that
 	// their records are apart.
 	Gap float64
+	// Bursts divides the records into so many parts, which are spread like that, each with
+	// its records Gap apart: an agent that works, waits for days, and works again.
+	Bursts int
 	// Single gives each record one event. Otherwise one in five has several.
 	Single bool
 }
@@ -81,9 +84,16 @@ func (s Shape) Plan() (*Plan, error) {
 		for i := range c.Count {
 			n := c.Min + random.IntN(max(1, c.Max-c.Min+1))
 			used += n
-			times := s.paced(random, n, c.Gap)
-			if c.Gap == 0 {
+			var times []float64
+			switch {
+			case c.Bursts > 0:
+				for j, at := range s.spread(random, c.Bursts, i, c.Count) {
+					times = append(times, exponential(random, at, (n+j)/c.Bursts, c.Gap)...)
+				}
+			case c.Gap == 0:
 				times = s.spread(random, n, i, c.Count)
+			default:
+				times = s.paced(random, n, c.Gap)
 			}
 			add(s.name(random, Execution{Class: c.Name, Records: n, single: c.Single}), times)
 		}
@@ -131,7 +141,11 @@ func (p *Plan) arrange(visits []visit) {
 // an agent that is at work among others.
 func (s Shape) paced(random *rand.Rand, n int, gap float64) []float64 {
 	gap = min(gap, 0.9*float64(s.Records)/float64(n))
-	at := random.Float64() * (float64(s.Records) - gap*float64(n))
+	return exponential(random, random.Float64()*(float64(s.Records)-gap*float64(n)), n, gap)
+}
+
+// exponential returns n times from at on that are gap apart on average.
+func exponential(random *rand.Rand, at float64, n int, gap float64) []float64 {
 	times := make([]float64, n)
 	for i := range times {
 		times[i] = at
