@@ -98,7 +98,7 @@ func (m coldLogs) measure(b *testing.B, t results, place string) {
 	writers := [2]*writers{m[0].newWriters(b), m[1].newWriters(b)}
 	for range coldRounds {
 		for w, way := range ways {
-			idle(b)
+			pass(b, idleTime)
 			for i, l := range m {
 				base, meanwhile := writers[i].meanwhile(b, func() { took[w][i] = append(took[w][i], way.read(l)...) })
 				alone[i], beside[w][i] = append(alone[i], base...), append(beside[w][i], meanwhile...)
@@ -126,10 +126,10 @@ func (m coldLogs) measure(b *testing.B, t results, place string) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// idle waits until the servers have forgotten what they only keep for a while.
-func idle(b *testing.B) {
+// pass lets time pass: what is measured here is what servers do with time.
+func pass(b *testing.B, d time.Duration) {
 	b.Helper()
-	timer := time.NewTimer(idleTime)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -197,13 +197,11 @@ func (w *writers) meanwhile(b *testing.B, f func()) (alone, beside []time.Durati
 			}
 		})
 	}
-	base := time.NewTimer(baseTime)
-	defer base.Stop()
-	<-base.C
+	pass(b, baseTime)
 	began := time.Now()
 	f()
-	ended := time.Now().Add(2 * writerPause) // each has begun one, also if f was quick
-	time.Sleep(time.Until(ended))
+	pass(b, 2*writerPause) // each has begun one, also if f was quick
+	ended := time.Now()
 	stop()
 	all.Wait()
 	check(b, errors.Join(errs...))

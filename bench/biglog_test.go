@@ -27,15 +27,15 @@ const (
 )
 
 // scaled returns n times the scale.
-func scaled(b *testing.B, n int) int {
-	b.Helper()
+func scaled(tb testing.TB, n int) int {
+	tb.Helper()
 	text := os.Getenv(scaleVariable)
 	if text == "" {
 		return n
 	}
 	scale, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(scale > 0 && scale <= 1000) {
-		b.Fatalf("%s=%q is not a number above 0, up to 1000", scaleVariable, text)
+		tb.Fatalf("%s=%q is not a number above 0, up to 1000", scaleVariable, text)
 	}
 	return int(float64(n) * scale)
 }
