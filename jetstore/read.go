@@ -181,5 +181,9 @@ func (s *Store) anyLast(ctx context.Context, key execution) (*record.Record, err
 	if err != nil {
 		return nil, err
 	}
-	return s.parse(m, key)
+	r, err := s.parse(m, key)
+	if err == nil {
+		s.lanes.meet(key, r.Position) // no later answer of the leader may be older
+	}
+	return r, err
 }

@@ -126,6 +126,9 @@ func (s *Store) askReplica(ctx context.Context, keys []execution, witness bool, 
 			}
 			delete(ask, m.subject)
 			last, err := s.parse(m, key)
+			if err == nil {
+				s.lanes.meet(key, last.Position)
+			}
 			found[key] = standing{last: last, fault: err}
 			return nil
 		})
