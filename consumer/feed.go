@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -262,16 +263,20 @@ func (f *feed) close(ctx context.Context) {
 	f.drop()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 	defer cancel()
-	f.removeStale(ctx)
+	for p := (pause{}); ; {
+		if f.removeStale(ctx); len(f.stale) == 0 || p.wait(ctx, f) != nil {
+			return
+		}
+	}
 }
 
-// removeStale removes consumers that were given up. Where that fails, the inactive
-// threshold does it.
+// removeStale removes consumers that were given up, as far as that is possible just now.
+// Where it never is, the inactive threshold does it.
 func (f *feed) removeStale(ctx context.Context) {
-	for _, name := range f.stale {
-		_ = f.Request(ctx, "CONSUMER.DELETE."+f.stream+"."+name, nil, nil)
-	}
-	f.stale = f.stale[:0]
+	f.stale = slices.DeleteFunc(f.stale, func(name string) bool {
+		err := f.Request(ctx, "CONSUMER.DELETE."+f.stream+"."+name, nil, nil)
+		return err == nil || hasCode(err, codeConsumerNotFound) || lasting(err)
+	})
 }
 
 // metadata describes a consumer for people.

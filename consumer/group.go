@@ -20,9 +20,10 @@ type Mode string
 
 const (
 	// Ordered groups have one active member, which handles the log in the order of
-	// positions, one record at a time; the others stand by. The next record is sent when
-	// the one before is acknowledged, so that the order holds over repetitions and over
-	// changes of the active member, where the last record may come once more.
+	// positions, one event at a time; the others stand by. A new active member begins when
+	// all records that the one before held have come to it: no event comes for the first
+	// time before one that precedes it in the log. After a change of the active member
+	// some may come again.
 	Ordered Mode = "ordered"
 	// Parallel groups have all members active. One member handles the events of one
 	// execution that it is sent in order and one at a time, also while one of them is tried
@@ -33,10 +34,12 @@ const (
 
 // Defaults and bounds of groups.
 const (
-	DefaultAckWait     = 30 * time.Second
-	DefaultMaxInFlight = 1000 // records
-	DefaultFailover    = 10 * time.Second
-	MaxGroupName       = 64 // bytes
+	DefaultAckWait  = 30 * time.Second
+	DefaultFailover = 10 * time.Second
+	MaxGroupName    = 64 // bytes
+
+	DefaultInFlightOrdered  = 128  // records
+	DefaultInFlightParallel = 1000 // records
 )
 
 // defaultBackoff is the wait before the second attempt, the third and so on.
@@ -103,14 +106,15 @@ func MaxDeliveries(n int) GroupOption {
 	})
 }
 
-// MaxInFlight bounds the records that the members of a [Parallel] group hold together.
-// Default (and 0): [DefaultMaxInFlight].
+// MaxInFlight bounds the records that the members of a group hold together. Those of an
+// [Ordered] group the active member holds: it handles one and is sent the next ones.
+// Default (and 0): [DefaultInFlightOrdered], [DefaultInFlightParallel].
 func MaxInFlight(records int) GroupOption {
 	return groupOption(func(c *groupConfig) error {
 		if records < 0 {
 			return invalid("MaxInFlight", "%d is below 0", records)
 		}
-		c.maxInFlight = cmp.Or(records, DefaultMaxInFlight)
+		c.maxInFlight = records
 		return nil
 	})
 }
@@ -177,7 +181,7 @@ func UpdateGroup(ctx context.Context, store *jetstore.Store, name string, mode M
 func openGroup(ctx context.Context, store *jetstore.Store, name string, mode Mode, filter Filter, opts []GroupOption, update bool) (*Group, error) {
 	g := &Group{store: store, name: name, mode: mode, selects: filter.selects(), cfg: groupConfig{
 		common: newCommon(), handling: newHandling(), ackWait: DefaultAckWait, backoff: defaultBackoff,
-		maxInFlight: DefaultMaxInFlight, failover: DefaultFailover, onFailure: logFailure,
+		failover: DefaultFailover, onFailure: logFailure,
 	}}
 	for _, opt := range opts {
 		if opt == nil {
@@ -196,6 +200,9 @@ func openGroup(ctx context.Context, store *jetstore.Store, name string, mode Mod
 	if _, ok := g.cfg.checkpoint.(interface{ inOrder() }); ok && mode != Ordered {
 		return nil, invalid("WithCheckpoint", "the checkpoint needs events in order, which a %s group does not give", mode)
 	}
+	if g.cfg.maxInFlight == 0 {
+		g.cfg.maxInFlight = map[Mode]int{Ordered: DefaultInFlightOrdered, Parallel: DefaultInFlightParallel}[mode]
+	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	if err := filter.check(ctx, store, g.cfg.newTenants); err != nil {
@@ -213,7 +220,7 @@ func openGroup(ctx context.Context, store *jetstore.Store, name string, mode Mod
 			return err
 		}
 		g.incarnation = state.Incarnation
-		found, err := g.ensure(ctx, at, g.cfg.start, state, update)
+		found, err := g.ensure(ctx, at, g.cfg.start, state, update, false)
 		if err != nil {
 			return err
 		}
@@ -254,7 +261,6 @@ func (g *Group) config() *jetstream.ConsumerConfig {
 	cfg.Metadata[metaMode] = string(g.mode)
 	setFilters(cfg, g.filters)
 	if g.mode == Ordered {
-		cfg.MaxAckPending = 1
 		cfg.PriorityPolicy, cfg.PriorityGroups, cfg.PinnedTTL = jetstream.PriorityPolicyPinned, []string{pinGroup}, g.cfg.failover
 	}
 	return cfg
@@ -264,12 +270,16 @@ func (g *Group) config() *jetstream.ConsumerConfig {
 const pinGroup = "members"
 
 // ensure finds the group's consumer, or makes it at a start. An existing one must have
-// the group's settings, or gets them.
-func (g *Group) ensure(ctx context.Context, at site, s start, state jetstore.StreamState, update bool) (*consumerInfo, error) {
+// the group's settings, or gets them. again says that members may hold records of one
+// that was removed.
+func (g *Group) ensure(ctx context.Context, at site, s start, state jetstore.StreamState, update, again bool) (*consumerInfo, error) {
 	for {
 		info, err := at.consumerInfo(ctx, g.name)
 		if errors.Is(err, ErrNotFound) {
 			cfg := g.config()
+			if again {
+				cfg.Metadata[metaRemade] = "true"
+			}
 			if err := setStart(cfg, at.stream, s, state); err != nil {
 				return nil, err
 			}

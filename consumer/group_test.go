@@ -94,6 +94,7 @@ func TestGroupHandlesEverything(t *testing.T) {
 			require.NoError(t, err)
 			got = seen{}
 			stop = member(t, g, got.handle)
+			eventually(t, "it comes", func() bool { return got.count() > 0 })
 			idle(t, g)
 			require.NoError(t, stop())
 			require.Len(t, got.events, 1)
@@ -342,7 +343,7 @@ func TestGroupMembers(t *testing.T) {
 	}
 	require.NoError(t, stops[active]())
 	appendAll("b")
-	idle(t, g)
+	eventually(t, "the other one has all", func() bool { return both[1-active].count() == n })
 	require.NoError(t, stops[1-active]())
 	require.Equal(t, n, both[0].count())
 	require.Equal(t, n, both[1].count())

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ const (
 	metaLabel  = "enact.label"
 	metaClient = "enact.client" // host:program[process]
 	metaMode   = "enact.mode"
+	metaRemade = "enact.remade" // a group that was removed under its members, and made again by one
 )
 
 // Info is what the server says of a consumer of the log's stream.
@@ -109,8 +111,13 @@ func Remove(ctx context.Context, store *jetstore.Store, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
+	tries := 0
 	return manage(ctx, store, func(ctx context.Context, at site) error {
-		return named(at.Request(ctx, "CONSUMER.DELETE."+at.stream+"."+name, nil, nil), name)
+		err := named(at.Request(ctx, "CONSUMER.DELETE."+at.stream+"."+name, nil, nil), name)
+		if tries++; tries > 1 && errors.Is(err, ErrNotFound) {
+			return nil // removed by a try whose answer was lost
+		}
+		return err
 	})
 }
 
@@ -187,6 +194,7 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 type consumerInfo struct {
 	Name      string          `json:"name"`
 	Created   time.Time       `json:"created"`
+	Now       time.Time       `json:"ts"` // of the answer
 	Config    json.RawMessage `json:"config"`
 	Delivered struct {
 		Stream uint64 `json:"stream_seq"`

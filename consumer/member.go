@@ -3,13 +3,13 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/nats-io/nats.go"
 
 	"github.com/enactlog/enact"
@@ -21,9 +21,14 @@ const (
 	memberBytes     = 4 << 20
 	heldPerWorker   = 8 // records that wait or are handled
 	leastHeartbeat  = 100 * time.Millisecond
+	gatherPause     = 20 * time.Millisecond
 	acksPerAckWait  = 3 // signs of life for a record
 	givebackTimeout = 2 * time.Second
 )
+
+// finishedPositions is how many positions of records a member remembers that it has
+// acknowledged. Should the server send one of them again, it is not handled again.
+const finishedPositions = 8192
 
 // Answers to a delivery (server/consumer.go).
 var (
@@ -61,8 +66,9 @@ func (g *Group) Run(ctx context.Context, handler Handler) error {
 	defer att.Close()
 	m := &member{
 		reader: reader{site: siteOf(att), store: g.store}, group: g, handler: handler,
-		heartbeat: g.cfg.heartbeat, floor: g.floor, freed: make(chan struct{}, 1),
+		heartbeat: g.cfg.heartbeat, floor: g.floor, freed: make(chan struct{}, 1), began: time.Now(),
 	}
+	m.finished, _ = lru.New[uint64, struct{}](finishedPositions)
 	if g.mode == Ordered {
 		m.heartbeat = max(min(m.heartbeat, g.cfg.failover/8), leastHeartbeat)
 	}
@@ -70,16 +76,32 @@ func (g *Group) Run(ctx context.Context, handler Handler) error {
 }
 
 // member is one Run of a group.
+//
+// In an ordered group only one member is sent anything: the server has pinned it (ADR-42),
+// until it asks for nothing for some time. The server sends it records ahead of those
+// that it handles, at most MaxInFlight. So a member that becomes the active one may be
+// sent later records first: the earlier ones are in the hands of the one before, until
+// that gives them back or the server misses word of them. It gathers, and handles
+// nothing, until all records that the server waits for word of are its own; then it
+// handles them in the order of positions. A member that cannot know any more that it is
+// pinned begins nothing new.
 type member struct {
 	reader
 	group     *Group
 	handler   Handler
 	heartbeat time.Duration
-	pin       string                 // by which the server knows the active member; "": standing by
-	heard     time.Time              // when the server last sent something
-	freed     chan struct{}          // of one place: a record is done with
-	active    atomic.Int32           // records that are handled just now
-	answered  atomic.Pointer[string] // the last delivery that was acknowledged
+	freed     chan struct{} // of one place: a record is done with
+	active    atomic.Int32  // records that are handled just now
+	began     time.Time
+	lease     atomic.Int64                 // nanoseconds after began until which the member is pinned for certain
+	answered  atomic.Pointer[string]       // the last delivery that was acknowledged
+	finished  *lru.Cache[uint64, struct{}] // positions that were, lately
+
+	// Of the goroutine that serves.
+	pool      *pool[struct{}, *held]
+	pin       string // by which the server knows the active member; "": standing by
+	gathering bool
+	created   time.Time // when the group's consumer was made
 
 	mu    sync.Mutex
 	held  map[uint64]*held // by position
@@ -90,7 +112,6 @@ type member struct {
 type held struct {
 	position uint64
 	of       int // records of the staged batch that it ends; 1: it is one by itself
-	place    int
 
 	// Under the member's mutex: a record that is sent again while it is held gets the new
 	// delivery's.
@@ -103,8 +124,8 @@ type held struct {
 	failures int                 // of the event behind those
 }
 
-// run serves one spell after another: an ordered group's member that another one has
-// taken the place of begins anew, with nothing in its hands.
+// run serves one spell after another: an ordered group's member that is not the active
+// one any more begins anew, with nothing in its hands.
 func (m *member) run(ctx context.Context) error {
 	for {
 		if err := m.spell(ctx); err != errDeposed {
@@ -114,14 +135,14 @@ func (m *member) run(ctx context.Context) error {
 }
 
 func (m *member) spell(ctx context.Context) error {
-	m.held, m.pin, m.heard = make(map[uint64]*held), "", time.Now()
+	m.held, m.pin, m.gathering = make(map[uint64]*held), "", false
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	workers := m.group.cfg.workers
 	if m.group.mode == Ordered {
 		workers = 1
 	}
-	pool := newPool(ctx, poolConfig[struct{}, *held]{
+	m.pool = newPool(ctx, poolConfig[struct{}, *held]{
 		workers: workers, run: m.handle, failed: stop,
 		before: func(a, b *held) bool { return a.position < b.position },
 	})
@@ -131,24 +152,24 @@ func (m *member) spell(ctx context.Context) error {
 			stop(err)
 		}
 	})
-	err := m.serve(ctx, pool)
+	err := m.serve(ctx)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	stop(err)
-	pool.close()
+	m.pool.close()
 	signs.Wait()
 	m.giveBack(ctx, err)
 	return err
 }
 
 // serve takes records from the server until ctx ends or an error lasts.
-func (m *member) serve(ctx context.Context, pool *pool[struct{}, *held]) error {
+func (m *member) serve(ctx context.Context) error {
 	for p := (pause{}); ; {
 		err := m.ready(ctx)
 		if err == nil {
 			began := time.Now()
-			err = m.pull(ctx, pool)
+			err = m.pull(ctx)
 			if time.Since(began) > longPause {
 				p = pause{}
 			}
@@ -156,13 +177,9 @@ func (m *member) serve(ctx context.Context, pool *pool[struct{}, *held]) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errUnpinned):
-			if m.pin != "" {
-				return errDeposed
-			}
 		case lasting(err) || errors.Is(err, errRefused):
 			return err
-		case m.pin != "" && time.Since(m.heard) > m.group.cfg.failover:
+		case err == errDeposed || m.pin != "" && (errors.Is(err, errUnpinned) || !m.pinned()):
 			return errDeposed
 		}
 		if err := p.wait(ctx, m); err != nil {
@@ -170,6 +187,10 @@ func (m *member) serve(ctx context.Context, pool *pool[struct{}, *held]) error {
 		}
 	}
 }
+
+// pinned reports whether the server cannot have pinned another member yet. A process that
+// stood still for a while finds here that it did.
+func (m *member) pinned() bool { return int64(time.Since(m.began)) < m.lease.Load() }
 
 // ready makes sure that the group is there, with its settings, on the stream that it was
 // opened on. One that was removed is made again behind what is known to be acknowledged.
@@ -184,10 +205,14 @@ func (m *member) ready(ctx context.Context) error {
 	m.mu.Lock()
 	again := start{kind: startToken, token: Token{incarnation: state.Incarnation, next: m.floor + 1}}
 	m.mu.Unlock()
-	info, err := m.group.ensure(ctx, m.site, again, state, false)
+	info, err := m.group.ensure(ctx, m.site, again, state, false, true)
 	if err != nil {
 		return err
 	}
+	if m.pin != "" && !info.Created.Equal(m.created) {
+		return errDeposed // the consumer that pinned it is gone
+	}
+	m.created = info.Created
 	return m.note(info)
 }
 
@@ -204,16 +229,16 @@ func (m *member) note(info *consumerInfo) error {
 }
 
 // pull takes records until the server is lost.
-func (m *member) pull(ctx context.Context, pool *pool[struct{}, *held]) error {
+func (m *member) pull(ctx context.Context) error {
 	p := puller{
 		site: m.site, subject: m.prefix + ".CONSUMER.MSG.NEXT." + m.stream + "." + m.group.name,
-		batch: memberBatch, bytes: memberBytes, heartbeat: m.heartbeat, expiry: expiryFor(m.heartbeat),
+		batch: memberBatch, bytes: memberBytes, heartbeat: m.heartbeat, expiry: expiryFor(m.heartbeat), room: m.room, freed: m.freed,
 	}
 	if m.group.mode == Ordered {
-		// The server holds back all but one. A request has to come before the pin expires.
-		p.batch, p.group, p.pin, p.expiry = 1, pinGroup, m.pin, m.group.cfg.failover/2
-	} else {
-		p.room, p.freed = m.room, m.freed
+		// A request has to come before the pin expires. What was sent to the active member
+		// over a connection that was lost comes again, later than what follows it.
+		p.group, p.pin, p.expiry = pinGroup, m.pin, m.group.cfg.failover/2
+		m.gathering = true
 	}
 	if err := p.open(ctx); err != nil {
 		return err
@@ -221,52 +246,93 @@ func (m *member) pull(ctx context.Context, pool *pool[struct{}, *held]) error {
 	defer func() {
 		// What has been sent is the member's, whatever ended this: to handle or to give back.
 		for _, msg := range p.leave(ctx) {
-			m.take(msg, pool)
+			m.take(msg)
 		}
 	}()
 	for {
-		a, err := p.next(ctx)
+		a, err := m.next(ctx, &p)
 		if err != nil {
 			return err
 		}
-		m.heard = time.Now()
-		if a.msg == nil {
-			continue
+		m.lease.Store(int64(p.confirmed.Add(m.group.cfg.failover).Sub(m.began)))
+		if a.msg != nil {
+			if pin := a.msg.Header.Get("Nats-Pin-Id"); pin != m.pin {
+				m.pin, p.pin, m.gathering = pin, pin, true
+			}
+			m.take(a.msg)
 		}
-		if pin := a.msg.Header.Get("Nats-Pin-Id"); pin != "" {
-			m.pin, p.pin = pin, pin
+		if m.gathering {
+			m.gather(ctx)
 		}
-		m.take(a.msg, pool)
+	}
+}
+
+// next waits for the next thing from the server; while the member gathers, not for long.
+func (m *member) next(ctx context.Context, p *puller) (arrival, error) {
+	if !m.gathering {
+		return p.next(ctx)
+	}
+	short, cancel := context.WithTimeout(ctx, gatherPause)
+	defer cancel()
+	a, err := p.next(short)
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return a, err
+}
+
+// gather hands over what is held once that is all that the server waits for word of. A
+// consumer that was made again knows nothing of what the active member of the one before
+// held: that one has to have noticed first.
+func (m *member) gather(ctx context.Context) {
+	info, err := m.consumerInfo(ctx, m.group.name)
+	if err != nil {
+		return // it is asked again
+	}
+	cfg, err := info.config()
+	if err != nil || cfg.Metadata[metaRemade] != "" && info.Now.Sub(info.Created) < m.group.cfg.failover {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if info.InFlight != len(m.held) {
+		return
+	}
+	m.gathering = false
+	for _, position := range slices.Sorted(maps.Keys(m.held)) {
+		m.queue(m.held[position])
 	}
 }
 
 // room returns how many more records the member wants to hold: while all its workers
-// are busy, none for a few only, each of which would cost a request.
+// are busy, none for a few only, each of which would cost a request. The active member
+// of an ordered group always asks for one at least, or its pin would expire; the server
+// does not send more than the group may hold.
 func (m *member) room() int {
-	workers := m.group.cfg.workers
-	most := heldPerWorker * workers
+	cfg := &m.group.cfg
+	workers, most, least := cfg.workers, heldPerWorker*cfg.workers, 0
+	if m.group.mode == Ordered {
+		workers, most, least = 1, cfg.maxInFlight, 1
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	left := most - len(m.held)
 	if left < most/4 && int(m.active.Load()) >= workers {
-		return 0
+		left = 0
 	}
-	return left
+	return max(left, least)
 }
 
 // take queues a record.
-func (m *member) take(msg *nats.Msg, pool *pool[struct{}, *held]) {
+func (m *member) take(msg *nats.Msg) {
 	d, ok := parseDelivery(msg.Reply)
 	if !ok {
 		return // the server sends it again
 	}
-	h := &held{position: d.position, of: 1, place: 1}
-	if p, staged := placeOf(item{Msg: msg, position: d.position}); staged {
-		if h.of, h.place = p.of, p.index; p.index < p.of {
-			// The last record of the batch brings the whole, or nothing does.
-			m.answer(msg, ackDone)
-			return
-		}
+	h := &held{position: d.position, of: 1, msg: msg, before: int(min(d.attempt, 1<<30)) - 1}
+	p, staged := placeOf(item{Msg: msg, position: d.position})
+	if staged {
+		h.of = p.of
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,148 +340,26 @@ func (m *member) take(msg *nats.Msg, pool *pool[struct{}, *held]) {
 		at.msg = msg
 		return
 	}
-	h.msg, h.before = msg, int(min(d.attempt, 1<<30))-1
+	if m.finished.Contains(d.position) || staged && p.index < p.of {
+		// It was handled, and word of that was lost. Or it is not the last record of a
+		// batch: that one brings the whole, or nothing does.
+		m.answer(msg, ackDone)
+		return
+	}
 	m.held[d.position] = h
-	pool.put([]keyed[*held]{{key: msg.Subject, unit: h}})
-}
-
-// handle handles a record in a worker: it returns a wait before it is to be tried again,
-// or an error that ends the member.
-func (m *member) handle(ctx context.Context, _ string, _ *struct{}, h *held) (again time.Duration, err error) {
-	m.active.Add(1)
-	defer m.active.Add(-1)
-	m.mu.Lock()
-	msg := h.msg
-	m.mu.Unlock()
-	n := uint64(0)
-	pass := func(ev enact.StoredEvent) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if n++; n <= h.done {
-			return nil
-		}
-		if m.group.selects == nil || m.group.selects(ev.Event) {
-			if err := m.attempt(ctx, h, ev); err != nil {
-				return err
-			}
-		}
-		h.done, h.failures = n, 0
-		return nil
-	}
-	err = m.events(ctx, msg, h, pass)
-	if ctx.Err() != nil {
-		return 0, nil // it is given back
-	}
-	if unreadable(err) {
-		// The record as a whole is what failed.
-		err = m.failed(ctx, h, unreadEvent(m.reader, msg, h.position), err)
-	}
-	switch wait, retry := errors.AsType[*tryAgain](err); {
-	case retry:
-		return wait.after, nil
-	case err != nil && (stops(err) || lasting(err)):
-		return 0, err
-	case err != nil:
-		// The log could not be read just now.
-		return longPause, nil
-	}
-	m.finish(h)
-	return 0, nil
-}
-
-// tryAgain says that an event is to be tried again.
-type tryAgain struct{ after time.Duration }
-
-func (e *tryAgain) Error() string { return fmt.Sprintf("consumer: again in %v", e.after) }
-
-// events passes on the events of a record, or of the batch that it ends.
-func (m *member) events(ctx context.Context, msg *nats.Msg, h *held, pass func(enact.StoredEvent) error) error {
-	if h.of > 1 {
-		var unknown history
-		unknown.floor = h.position // nothing is known: from the batch's first record on
-		return m.reader.events(ctx, msg.Subject, &unknown, h.position-uint64(h.of-1), h.position, pass)
-	}
-	if h.events == nil {
-		r, err := m.parse(msg, h.position)
-		if err != nil {
-			return err
-		}
-		if h.events, err = r.Events(ctx, m.store.Codecs()); err != nil {
-			return err
-		}
-	}
-	for _, ev := range h.events {
-		if err := pass(ev); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// attempt tries one event. nil means that it is done with.
-func (m *member) attempt(ctx context.Context, h *held, ev enact.StoredEvent) error {
-	cfg := &m.group.cfg
-	if most := cfg.maxDeliveries; most > 0 && h.before >= most {
-		return m.bury(ctx, ev, h.before, errNoAnswer)
-	}
-	err := cfg.pass(ctx, m.handler, ev, h.before+h.failures+1)
-	switch {
-	case err == nil || ctx.Err() != nil:
-		return err
-	case stops(err):
-		cfg.onFailure(Failure{Group: m.group.name, Err: err})
-		return err
-	}
-	return m.failed(ctx, h, ev, err)
-}
-
-// errNoAnswer is the reason of a dead letter whose deliveries were not answered.
-var errNoAnswer = errors.New("no member answered: it crashed, hung, was cut off or was stopped each time")
-
-// failed counts a failed attempt and says whether there is to be another one.
-func (m *member) failed(ctx context.Context, h *held, ev enact.StoredEvent, cause error) error {
-	cfg := &m.group.cfg
-	h.failures++
-	attempts := h.before + h.failures
-	if cfg.maxDeliveries > 0 && attempts >= cfg.maxDeliveries {
-		return m.bury(ctx, ev, attempts, cause)
-	}
-	again := cfg.backoff[min(attempts, len(cfg.backoff))-1]
-	cfg.onFailure(Failure{Group: m.group.name, Err: cause, Again: again})
-	return &tryAgain{again}
-}
-
-// bury makes a dead letter of an event. Only when that is stored is it done with.
-func (m *member) bury(ctx context.Context, ev enact.StoredEvent, attempts int, cause error) error {
-	if err := m.storeDeadLetter(ctx, newDeadLetter(m.group.name, ev, attempts, cause)); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		m.group.cfg.onFailure(Failure{Group: m.group.name, Err: errors.Join(cause, err), Again: longPause})
-		return &tryAgain{longPause}
-	}
-	m.group.cfg.onFailure(Failure{Group: m.group.name, Err: cause, DeadLetter: true})
-	return nil
-}
-
-// finish acknowledges a record.
-func (m *member) finish(h *held) {
-	m.mu.Lock()
-	delete(m.held, h.position)
-	msg := h.msg
-	m.mu.Unlock()
-	m.answer(msg, ackDone)
-	m.answered.Store(&msg.Reply)
-	select {
-	case m.freed <- struct{}{}:
-	default:
+	if !m.gathering {
+		m.queue(h)
 	}
 }
 
-// answer sends word of a delivery. One that is lost is missed by the server, which sends
-// the record again.
-func (m *member) answer(msg *nats.Msg, what []byte) { _ = m.nc.Publish(msg.Reply, what) }
+// queue gives a record to the workers: all of an ordered group to one after another.
+func (m *member) queue(h *held) {
+	key := ""
+	if m.group.mode == Parallel {
+		key = h.msg.Subject
+	}
+	m.pool.put([]keyed[*held]{{key: key, unit: h}})
+}
 
 // signs tells the server of the records that are held, asks it how far everything is
 // acknowledged, and looks for a permission that is missing.
@@ -453,15 +397,11 @@ func (m *member) signs(ctx context.Context) error {
 	}
 }
 
-// giveBack returns what is held at the end of a spell, for other members, unless
-// another one has or may have it.
+// giveBack returns what is held at the end of a spell, for other members.
 func (m *member) giveBack(ctx context.Context, end error) {
-	if end == errDeposed {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), givebackTimeout)
 	defer cancel()
-	if m.pin != "" {
+	if m.pin != "" && end != errDeposed {
 		// First: what is given back would come here again.
 		_ = m.Request(ctx, "CONSUMER.UNPIN."+m.stream+"."+m.group.name, map[string]string{"group": pinGroup}, nil)
 	}
@@ -474,11 +414,4 @@ func (m *member) giveBack(ctx context.Context, end error) {
 		m.answer(m.held[position].msg, ackBack)
 	}
 	_ = m.nc.FlushWithContext(ctx)
-}
-
-// unreadEvent stands for the events of a record that cannot be read.
-func unreadEvent(rd reader, msg *nats.Msg, position uint64) enact.StoredEvent {
-	ev := enact.StoredEvent{Position: position}
-	ev.TenantID, ev.ExecutionID, _ = rd.store.Subjects().ParseExecution(msg.Subject)
-	return ev
 }

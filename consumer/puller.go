@@ -61,10 +61,14 @@ type puller struct {
 	up     context.Context // ends when the connection is lost
 	endUp  func() bool
 	timer  *time.Timer
-	serial int
+	serial int          // of the last request
+	sent   [2]time.Time // when the last request was sent, and the one before
+	// When a request was sent of which it is known that it has reached the server.
+	confirmed time.Time
 
-	asked    int  // messages that requests are out for
-	oversize bool // the next message is larger than bytes
+	asked    int       // messages that requests are out for
+	due      time.Time // when the server must have sent something while they are
+	oversize bool      // the next message is larger than bytes
 }
 
 // arrival is what next returns: a message, or word that the consumer is served and has
@@ -94,7 +98,7 @@ func (p *puller) open(ctx context.Context) error {
 	p.msgs = make(chan *nats.Msg, 2*p.batch+2*int(p.expiry/p.heartbeat)+64)
 	p.up, p.endUp = p.WhileUp(ctx)
 	p.timer = time.NewTimer(time.Hour)
-	p.asked, p.oversize = 0, false
+	p.asked, p.oversize, p.serial = 0, false, 0
 	sub, err := p.nc.ChanSubscribe(p.inbox+".*", p.msgs)
 	if err != nil {
 		p.endUp()
@@ -163,8 +167,12 @@ func (p *puller) ask() error {
 		return err
 	}
 	p.serial++
+	p.sent[0], p.sent[1] = time.Now(), p.sent[0]
 	if err := p.nc.PublishRequest(p.subject, p.inbox+"."+strconv.Itoa(p.serial), body); err != nil {
 		return errLost
+	}
+	if p.asked == 0 {
+		p.due = p.sent[0].Add(2 * p.heartbeat)
 	}
 	p.asked += req.Batch
 	return nil
@@ -180,9 +188,14 @@ func (p *puller) next(ctx context.Context) (arrival, error) {
 		if err != nil || m == nil {
 			return arrival{}, err
 		}
+		p.due = time.Now().Add(2 * p.heartbeat)
 		if m.Reply != "" {
 			p.asked--
 			p.oversize = false
+			p.confirmed = p.sent[1] // it may be the answer to that one
+			if p.serial == 1 {
+				p.confirmed = p.sent[0]
+			}
 			return arrival{msg: m}, nil
 		}
 		if a, told, err := p.status(m); told || err != nil {
@@ -219,7 +232,7 @@ func (p *puller) receive(ctx context.Context) (*nats.Msg, error) {
 	default:
 	}
 	if p.asked > 0 {
-		p.timer.Reset(2 * p.heartbeat)
+		p.timer.Reset(time.Until(p.due))
 	} else {
 		p.timer.Stop() // nothing is owed
 	}
@@ -258,6 +271,12 @@ func (p *puller) receive(ctx context.Context) (*nats.Msg, error) {
 func (p *puller) status(m *nats.Msg) (a arrival, told bool, err error) {
 	switch status := m.Header.Get("Status"); status {
 	case "100":
+		switch m.Subject[len(p.inbox)+1:] {
+		case strconv.Itoa(p.serial):
+			p.confirmed = p.sent[0]
+		case strconv.Itoa(p.serial - 1):
+			p.confirmed = p.sent[1]
+		}
 		return arrival{lastStream: number(m.Header, "Nats-Last-Stream"), lastConsumer: number(m.Header, "Nats-Last-Consumer")}, true, nil
 	case "408", "409":
 		left := m.Header.Get("Nats-Pending-Messages")

@@ -18,6 +18,7 @@ const (
 	codeNoPeers          = 10005 // no suitable servers, also while those of a cluster start
 	codeConsumerNotFound = 10014
 	codeConsumerExists   = 10148 // with other settings
+	codeConsumerGone     = 10149 // removed while it was asked for
 	codeNotEnabledForAcc = 10039
 	codeNotEnabled       = 10076
 	codeStreamNameInUse  = 10058
@@ -70,7 +71,7 @@ func lasting(err error) bool {
 		return false
 	}
 	switch apiErr.ErrorCode {
-	case codeNoPeers, codeMessageNotFound:
+	case codeNoPeers, codeMessageNotFound, codeConsumerGone:
 		return false
 	case codeNotEnabled, codeNotEnabledForAcc:
 		return true
