@@ -30,7 +30,7 @@ func (h Handler) call(ctx context.Context, ev enact.StoredEvent, attempt int) er
 	if attempt > 1 {
 		ctx = context.WithValue(ctx, attemptKey{}, attempt)
 	}
-	err, panicked := h.try(ctx, ev)
+	panicked, err := h.try(ctx, ev)
 	switch {
 	case panicked != nil:
 		panicked.Event, panicked.Attempt = ev, attempt
@@ -41,13 +41,13 @@ func (h Handler) call(ctx context.Context, ev enact.StoredEvent, attempt int) er
 	return nil
 }
 
-func (h Handler) try(ctx context.Context, ev enact.StoredEvent) (err error, panicked *HandlerError) {
+func (h Handler) try(ctx context.Context, ev enact.StoredEvent) (panicked *HandlerError, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			panicked = &HandlerError{Panic: v, Stack: debug.Stack()}
 		}
 	}()
-	return h(ctx, ev), nil
+	return nil, h(ctx, ev)
 }
 
 // pass hands an event to the handler, unless a checkpoint knows it, and tells the
