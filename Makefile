@@ -16,7 +16,7 @@ EXECUTIONS  ?= 100000
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-reads bench-cold demo codecs traces torn long listing cover
+.PHONY: help build test race lint fuzz bench bench-reads bench-cold demo codecs traces torn long listing subscribers cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ race: ## the same under the race detector (needs a C compiler; under 12 minutes)
 lint: ## formatting, vet, staticcheck
 	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags traces,mounts,long,biglog ./...
+	$(GO) vet -tags traces,mounts,long,biglog,subscribers ./...
 	$(GO) run $(STATICCHECK) ./...
 	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
 
@@ -76,6 +76,9 @@ long: ## the integration tests with ten times the rounds
 
 listing: ## processes create EXECUTIONS (default 100000), some are killed, and lists are compared
 	ENACT_LISTING_EXECUTIONS=$(EXECUTIONS) $(GO) test -count=1 -timeout 1h -v -run TestListsOfManyCreators ./integration
+
+subscribers: ## subscribers while connections are cut, consumers deleted, leaders restarted (some minutes)
+	$(GO) test -count=1 -tags subscribers -timeout 20m -v -run Subscribers ./integration
 
 cover: ## test coverage by package
 	$(GO) test -timeout 10m -cover ./...

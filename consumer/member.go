@@ -116,7 +116,8 @@ type held struct {
 	// Under the member's mutex: a record that is sent again while it is held gets the new
 	// delivery's.
 	msg    *nats.Msg
-	before int // deliveries before this one
+	before int  // deliveries before this one
+	queued bool // a worker has it, or will
 
 	// Of the worker that has it.
 	events   []enact.StoredEvent // decoded; of a batch nil
@@ -352,8 +353,13 @@ func (m *member) take(msg *nats.Msg) {
 	}
 }
 
-// queue gives a record to the workers: all of an ordered group to one after another.
+// queue gives a record to the workers, all of an ordered group to one after another. It
+// is for the one who holds the mutex.
 func (m *member) queue(h *held) {
+	if h.queued {
+		return
+	}
+	h.queued = true
 	key := ""
 	if m.group.mode == Parallel {
 		key = h.msg.Subject
