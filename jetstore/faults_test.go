@@ -20,7 +20,7 @@ import (
 
 var (
 	faultsSeed   = flag.Uint64("faults.seed", 1, "seed of the first round of random faults; the others count up from it")
-	faultsRounds = flag.Int("faults.rounds", 2000, "rounds of random faults")
+	faultsRounds = flag.Int("faults.rounds", unlessRace(2000, 500), "rounds of random faults")
 )
 
 // faultsAtOnce is how many rounds run side by side: they mostly wait.

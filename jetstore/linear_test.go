@@ -24,12 +24,14 @@ import (
 // Sizes of the concurrent histories: short, so that each is checked in no time.
 const (
 	linearClients    = 6
-	linearOperations = 14      // of each client
-	linearTotal      = 100_000 // operations of a run without faults
-	linearAtOnce     = 8       // executions
+	linearOperations = 14 // of each client
+	linearAtOnce     = 8  // executions
 	linearTimeout    = 30 * time.Second
 	lengthOfHistory  = 30 // events, after which clients only read
 )
+
+// linearTotal is how many operations a run without faults has.
+var linearTotal = unlessRace(100_000, 20_000)
 
 // operation is what a client asks.
 type operation struct {

@@ -59,8 +59,8 @@ type staleness struct{ rounds, stale, staleAllowed atomic.Int64 }
 // nothing of the append, over any server. Replicas do lag meanwhile: reads that allow it
 // miss appends, though they show no hole.
 func TestReadAfterAcknowledge(t *testing.T) {
+	rounds := int64(unlessRace(10_000, 1000))
 	const (
-		rounds  = 10_000
 		writers = 6
 		length  = 25 // events of an execution
 	)
