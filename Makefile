@@ -16,7 +16,7 @@ EXECUTIONS  ?= 100000
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-reads bench-cold demo codecs traces torn long listing subscribers cover
+.PHONY: help build test race lint fuzz bench bench-reads bench-cold demo codecs traces torn long histories listing subscribers cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ torn: ## tests that fill a small file system (needs root, to mount it)
 
 long: ## the integration tests with ten times the rounds
 	$(GO) test -count=1 -tags long -timeout 2h -v ./integration
+
+histories: ## the checks of concurrent histories and random faults in the numbers that are promised
+	$(GO) test -count=1 -timeout 30m -v -run '^Test(Linearizable|ReadAfterAcknowledge|RandomFaults)$$' ./jetstore -args -full
+	$(GO) test -count=1 -timeout 30m -run '^TestFaultsInAHistory$$' ./jetstore -args -full
 
 listing: ## processes create EXECUTIONS (default 100000), some are killed, and lists are compared
 	ENACT_LISTING_EXECUTIONS=$(EXECUTIONS) $(GO) test -count=1 -timeout 1h -v -run TestListsOfManyCreators ./integration

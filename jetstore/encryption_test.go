@@ -331,7 +331,9 @@ func TestKeyRingIsAway(t *testing.T) {
 	l := newCodecLog(t)
 	ctx := t.Context()
 	ring := &awayRing{KeyRing: l.keys, asked: make(chan struct{}, 1)}
-	run := l.open(jetstore.WithCodec(newSealed(t, ring)), jetstore.WithTimeout(300*time.Millisecond)).Execution("acme", enact.NewExecutionID())
+	run := l.open(jetstore.WithCodec(newSealed(t, ring))).Execution("acme", enact.NewExecutionID())
+	// It waits for the ring only so long.
+	hurried := l.open(jetstore.WithCodec(newSealed(t, ring)), jetstore.WithTimeout(time.Second)).Execution("acme", run.ID())
 	plain := l.open().Execution("acme", run.ID())
 	_, err := plain.Append(ctx, note(0))
 	require.NoError(t, err)
@@ -348,7 +350,7 @@ func TestKeyRingIsAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ring.away.Store(&tt.cause)
-			events, err := readUntilError(t, run)
+			events, err := readUntilError(t, hurried)
 			require.Len(t, events, 1)
 			failed, ok := errors.AsType[*enact.PayloadError](err)
 			require.True(t, ok, "%v", err)
@@ -357,13 +359,13 @@ func TestKeyRingIsAway(t *testing.T) {
 			require.ErrorIs(t, err, tt.is)
 			require.ErrorIs(t, err, codec.ErrUnavailable)
 			require.NotErrorIs(t, err, enact.ErrCorrupt)
-			_, err = run.LoadEvents(ctx)
+			_, err = hurried.LoadEvents(ctx)
 			require.ErrorIs(t, err, tt.is)
-			_, err = run.LoadEvents(ctx, enact.Backwards(), enact.Limit(1))
+			_, err = hurried.LoadEvents(ctx, enact.Backwards(), enact.Limit(1))
 			require.ErrorIs(t, err, tt.is)
-			_, err = run.AppendBatch(ctx, texts(1, 3), enact.WithIdempotencyKey("k"))
+			_, err = hurried.AppendBatch(ctx, texts(1, 3), enact.WithIdempotencyKey("k"))
 			require.ErrorIs(t, err, tt.is)
-			_, err = run.Append(ctx, text(4))
+			_, err = hurried.Append(ctx, text(4))
 			require.ErrorIs(t, err, tt.is)
 			keyErr, ok := errors.AsType[*codec.KeyError](err)
 			require.True(t, ok, "%v", err)

@@ -150,7 +150,7 @@ func TestNotFoundProvesNoCorruption(t *testing.T) {
 		{At: faultnet.Point{Direction: faultnet.Request, Class: faultnet.DirectGet}, Nth: 1, Times: 3, Fault: faultnet.Drop},
 		{At: faultnet.Point{Direction: faultnet.Reply, Class: faultnet.LeaderGet}, Nth: 2, Times: 2, Fault: faultnet.Deny},
 	}}))
-	ctx, cancel := context.WithTimeout(t.Context(), longEnough+5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), longEnough)
 	defer cancel()
 	c, err := h.append(ctx, l.store, []string{"k1/0"}, enact.AppendOptions{IdempotencyKey: "k1"})
 	require.NoError(t, err)

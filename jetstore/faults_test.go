@@ -20,7 +20,7 @@ import (
 
 var (
 	faultsSeed   = flag.Uint64("faults.seed", 1, "seed of the first round of random faults; the others count up from it")
-	faultsRounds = flag.Int("faults.rounds", unlessRace(2000, 500), "rounds of random faults")
+	faultsRounds = flag.Int("faults.rounds", 0, "rounds of random faults; 0: as many as are due")
 )
 
 // faultsAtOnce is how many rounds run side by side: they mostly wait.
@@ -30,9 +30,13 @@ const faultsAtOnce = 48
 // exactly what was acknowledged or is found committed afterwards.
 func TestRandomFaults(t *testing.T) {
 	fs := startFaultServer(t)
-	t.Logf("seeds %d to %d; -faults.seed and -faults.rounds repeat some of them", *faultsSeed, *faultsSeed+uint64(*faultsRounds)-1)
+	count := *faultsRounds
+	if count == 0 {
+		count = amount(2000, 400, 300)
+	}
+	t.Logf("seeds %d to %d; -faults.seed and -faults.rounds repeat some of them", *faultsSeed, *faultsSeed+uint64(count)-1)
 	var totals tally
-	rounds := make([]*round, *faultsRounds)
+	rounds := make([]*round, count)
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range faultsAtOnce {

@@ -17,7 +17,7 @@ import (
 // Contexts of appends that meet one fault: one that outlives the 2 s that a request
 // waits for its answer, and one that does not.
 const (
-	longEnough = 15 * time.Second
+	longEnough = time.Minute
 	tooShort   = 300 * time.Millisecond
 )
 

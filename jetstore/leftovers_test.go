@@ -19,7 +19,7 @@ import (
 
 // goneWithin bounds how long a consumer or a subscription may outlive its read: it is
 // removed, not left to time out.
-const goneWithin = 3 * time.Second
+const goneWithin = 30 * time.Second
 
 // observedLog is a log on the disk of a server, a process of its own, that tells which
 // connections and subscriptions it has.

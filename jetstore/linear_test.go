@@ -26,12 +26,12 @@ const (
 	linearClients    = 6
 	linearOperations = 14 // of each client
 	linearAtOnce     = 8  // executions
-	linearTimeout    = 30 * time.Second
+	linearTimeout    = time.Minute
 	lengthOfHistory  = 30 // events, after which clients only read
 )
 
-// linearTotal is how many operations a run without faults has.
-var linearTotal = unlessRace(100_000, 20_000)
+// linearTotal returns how many operations a run without faults has.
+func linearTotal() int { return amount(100_000, 20_000, 10_000) }
 
 // operation is what a client asks.
 type operation struct {
@@ -243,7 +243,7 @@ func eachExecution(t *testing.T, n int, f func(i int) error) {
 func TestLinearizable(t *testing.T) {
 	fs := startFaultServer(t)
 	stores := []*jetstore.Store{fs.resolver, fs.observer}
-	executions := linearTotal/(linearClients*linearOperations) + 1
+	executions := linearTotal()/(linearClients*linearOperations) + 1
 	var operations, unknown atomic.Int64
 	eachExecution(t, executions, func(i int) error {
 		lr := &linearRun{
@@ -265,7 +265,7 @@ func TestLinearizable(t *testing.T) {
 	})
 	t.Logf("%d operations on %d executions", operations.Load(), executions)
 	require.Zero(t, unknown.Load(), "nothing was broken")
-	require.GreaterOrEqual(t, operations.Load(), int64(linearTotal))
+	require.GreaterOrEqual(t, operations.Load(), int64(linearTotal()))
 }
 
 // They are so, too, while requests and answers are lost, late and doubled: an append

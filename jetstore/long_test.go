@@ -42,15 +42,15 @@ func TestLongReadsUseAConsumer(t *testing.T) {
 func TestConsumersAreForDenseStretches(t *testing.T) {
 	l := newWatchedLog(t)
 	run := l.build(t, t.Context(), shape{
-		{times: 3, events: 1000, single: true}, {times: 20, events: 1, filler: 20_000}, {times: 3, events: 1000, single: true},
+		{times: 3, events: 1000, single: true}, {times: 20, events: 1, filler: 14_000}, {times: 3, events: 1000, single: true},
 	})
 	got := l.counted(t, func() { load(t, run, 6020) })
 	require.Equal(t, 2, got.made)
 	require.Equal(t, 2, got.removed)
 	require.GreaterOrEqual(t, got.points, 19, "the sparse part is read by position")
 
-	sparse := l.build(t, t.Context(), shape{{times: 70, events: 40, single: true, filler: 2 * 40 * 256}})
-	got = l.counted(t, func() { load(t, sparse, 2800) })
+	sparse := l.build(t, t.Context(), shape{{times: 52, events: 40, single: true, filler: 40 * 300}})
+	got = l.counted(t, func() { load(t, sparse, 2080) })
 	require.Zero(t, got.made)
 }
 

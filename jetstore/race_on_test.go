@@ -2,6 +2,4 @@
 
 package jetstore_test
 
-// unlessRace returns how much of something a test does: less under the race detector,
-// which looks at how goroutines meet and not at how often.
-func unlessRace(_, few int) int { return few }
+const raceDetector = true

@@ -59,7 +59,7 @@ type staleness struct{ rounds, stale, staleAllowed atomic.Int64 }
 // nothing of the append, over any server. Replicas do lag meanwhile: reads that allow it
 // miss appends, though they show no hole.
 func TestReadAfterAcknowledge(t *testing.T) {
-	rounds := int64(unlessRace(10_000, 1000))
+	rounds := int64(amount(10_000, 1500, 1000))
 	const (
 		writers = 6
 		length  = 25 // events of an execution

@@ -290,10 +290,14 @@ func URLs(servers []*Server) string {
 	return strings.Join(urls, ",")
 }
 
+// leastPatience is what Eventually waits at least: a machine may be busy with other things.
+const leastPatience = 30 * time.Second
+
 // Eventually waits until cond holds, asking every 10 ms, and fails the test with why
-// once timeout has passed.
+// once timeout has passed, and leastPatience.
 func Eventually(tb testing.TB, timeout time.Duration, cond func() bool, why func() string) {
 	tb.Helper()
+	timeout = max(timeout, leastPatience)
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
