@@ -21,6 +21,7 @@ type attempt struct {
 	predecessor uint64 // position of the record to follow; 0: to be the first
 	incarnation string
 	messages    []*nats.Msg
+	sent        bool // a copy may be under way, or stored
 }
 
 // errUnproven ends an attempt whose outcome was not proven before its context ended.
@@ -54,36 +55,36 @@ var errUnproven = errors.New("enact: outcome not proven")
 // Sending again is safe at any time, since all copies are compare-and-sets against
 // one predecessor, of which at most one can win.
 //
-// sent says that a copy may be under way already. If ctx ends first, the error is
-// errUnproven if any copy may be, and otherwise the context's.
-func (s *Store) send(ctx context.Context, a *attempt, sent bool) (position uint64, err error) {
+// If ctx ends first, the error is errUnproven if any copy may be under way (a.sent), and
+// otherwise the context's.
+func (s *Store) send(ctx context.Context, a *attempt) (position uint64, err error) {
 	cause := errUnproven
 	for try := 0; ; try++ {
 		may := send
-		if sent {
+		if a.sent {
 			position, may, cause = s.settle(ctx, a, cause)
 			if may == done {
 				return position, cause
 			}
 		}
-		if sent || try > 0 {
+		if a.sent || try > 0 {
 			if waitErr := backoff(ctx, try); waitErr != nil {
-				return 0, unproven(sent, ended(waitErr, cause))
+				return 0, unproven(a.sent, ended(waitErr, cause))
 			}
 		}
 		if may != send {
 			continue
 		}
-		if sent {
+		if a.sent {
 			s.happened(ctx, Retry)
 		}
 		position, err := s.deliver(ctx, a)
 		if err == nil {
 			return position, nil
 		}
-		sent = sent || mayHaveLeft(err)
-		if errors.Is(err, nats.ErrConnectionClosed) || !sent && lasting(err) {
-			return 0, unproven(sent, err)
+		a.sent = a.sent || mayHaveLeft(err)
+		if errors.Is(err, nats.ErrConnectionClosed) || !a.sent && lasting(err) {
+			return 0, unproven(a.sent, err)
 		}
 		cause = err
 	}

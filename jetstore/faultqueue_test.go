@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,6 +123,44 @@ func TestLeavingTheQueue(t *testing.T) {
 	require.NoError(t, h.check(fs.observer))
 	require.NoError(t, l.close())
 	require.NoError(t, h.check(fs.observer))
+}
+
+// A record of several appends that could not be sent while its driver had time is of
+// unknown outcome for the driver, too, if another's caller has left with it: whoever
+// resolves that one sends the whole record.
+func TestDriverThatSentNothing(t *testing.T) {
+	const rounds = 16
+	fs := startFaultServer(t)
+	var unsent atomic.Int64
+	eachExecution(t, rounds, func(i int) error {
+		l, err := fs.connect()
+		if err != nil {
+			return err
+		}
+		h := &history{tenant: "unsent", id: enact.ExecutionID(fmt.Sprintf("unsent-%d", i))}
+		if _, err := h.append(t.Context(), l.store, []string{"first"}, enact.AppendOptions{}); err != nil {
+			return err
+		}
+		// The append that the others wait behind is acknowledged with the last thing that
+		// comes over the connection.
+		l.proxy.Apply(faultnet.NewSchedule(faultnet.Config{
+			Rules: []faultnet.Rule{
+				{At: faultnet.Point{Direction: faultnet.Request, Class: faultnet.RecordPublish}, Nth: 1, Fault: faultnet.Delay, Wait: 50 * time.Millisecond},
+				{At: faultnet.Point{Direction: faultnet.Reply, Class: faultnet.RecordPublish}, Nth: 1, Fault: faultnet.CutAfter, Wait: 2 * time.Second},
+			},
+		}))
+		calls := h.crowd(t, l, "x", 6, func(i int) time.Duration { return time.Duration(300+100*i) * time.Millisecond })
+		for _, c := range calls {
+			if pending, ok := errors.AsType[*enact.UnknownOutcomeError](c.err); ok && !strings.Contains(pending.Cause.Error(), "lost") {
+				unsent.Add(1)
+			}
+			if err := c.resolve(fs.resolver, true); err != nil {
+				return err
+			}
+		}
+		return errors.Join(h.check(fs.observer), l.close(), h.check(fs.observer))
+	})
+	require.NotZero(t, unsent.Load(), "everything was sent")
 }
 
 // A store that is shut down while appends wait for answers that never come ends them,

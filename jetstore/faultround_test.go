@@ -27,7 +27,7 @@ const (
 	// mendTime bounds what must succeed because nothing is broken any more.
 	mendTime = time.Minute
 	// leaveTime is how long after the end of its context an append may still be on its
-	// way, on a machine that is busy.
+	// way: no time at all, but for a machine that is busy.
 	leaveTime = 20 * time.Second
 )
 
@@ -271,9 +271,22 @@ func (h *history) check(observer *jetstore.Store) error {
 		}
 	}
 	if !slices.Equal(want, have) {
-		wrong = append(wrong, fmt.Errorf("execution %s:\nstored       %q\nacknowledged %q", h.id, have, want))
+		wrong = append(wrong, fmt.Errorf("execution %s:\nstored       %q\nacknowledged %q%s", h.id, have, want, h.strangers(have, want)))
 	}
 	return errors.Join(wrong...)
+}
+
+// strangers names the appends whose events are stored where none was acknowledged.
+func (h *history) strangers(have, want []string) string {
+	var text strings.Builder
+	for i, id := range have {
+		for _, c := range h.calls {
+			if id != want[i] && slices.Contains(c.ids, id) {
+				fmt.Fprintf(&text, "\n%q at %d is of an append with %+v, which was %s: %v", id, i+1, c.options, c.outcome, c.err)
+			}
+		}
+	}
+	return text.String()
 }
 
 // checkOptions holds the append's outcome against its expectation and its key.

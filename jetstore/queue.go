@@ -191,6 +191,27 @@ func (l *lane) launch(g *group) bool {
 func (l *lane) giveBack(g *group) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.requeue(g)
+}
+
+// takeBack gives back a group whose attempt was not stored and never will be. It returns
+// false, and gives nothing back, if nothing was sent and yet a member has left with the
+// attempt as one of unknown outcome: whoever resolves that sends it, for all members.
+func (l *lane) takeBack(g *group) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range g.members {
+		if m.req != nil && m.req.gone && !g.attempt.sent {
+			g.attempt.sent = true
+			return false
+		}
+	}
+	l.requeue(g)
+	return true
+}
+
+// requeue is for the one who holds the mutex.
+func (l *lane) requeue(g *group) {
 	var back []*request
 	for _, m := range g.members {
 		if m.req != nil && !m.req.gone {
@@ -212,12 +233,11 @@ func (l *lane) finish(ctx context.Context, g *group, self *request) (enact.Recei
 			mine = &g.members[i]
 		}
 	}
-	position, err := s.send(ctx, g.attempt, self != nil)
+	position, err := s.send(ctx, g.attempt)
 	mine.req = nil // answered by what is returned
 	if err != nil {
 		l.forget()
-		if !errors.Is(err, errUnproven) {
-			l.giveBack(g)
+		if !errors.Is(err, errUnproven) && l.takeBack(g) {
 			return enact.Receipt{}, err
 		}
 		l.mu.Lock()

@@ -51,7 +51,7 @@ func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError)
 	if s, err = s.of(ctx, a.key.tenant); err != nil {
 		return enact.Receipt{}, err
 	}
-	position, err := s.send(ctx, a, true)
+	position, err := s.send(ctx, a)
 	switch {
 	case errors.Is(err, errUnproven):
 		again := *unknown
@@ -97,7 +97,7 @@ func (s *Store) pendingAttempt(u *enact.UnknownOutcomeError) (a *attempt, first 
 	if err := errors.Join(u.TenantID.Validate(), u.ExecutionID.Validate()); err != nil {
 		return nil, 0, err
 	}
-	a = &attempt{key: execution{u.TenantID, u.ExecutionID}, predecessor: u.Predecessor, incarnation: u.Incarnation}
+	a = &attempt{key: execution{u.TenantID, u.ExecutionID}, predecessor: u.Predecessor, incarnation: u.Incarnation, sent: true}
 	if a.commit, err = uuid.Parse(u.CommitID); err != nil {
 		return nil, 0, invalid("commit id %q: %v", u.CommitID, err)
 	}
