@@ -15,13 +15,6 @@ import (
 // which creation an entry belongs to.
 const headerMsgID = nats.MsgIdHdr
 
-// indexEntry is the payload of a message in the index stream.
-type indexEntry struct {
-	ExecutionID enact.ExecutionID `json:"execution_id"`
-	TenantID    enact.TenantID    `json:"tenant_id"`
-	Timestamp   string            `json:"timestamp"` // of the execution's first event
-}
-
 // announce writes the index entry of a creation and waits for its acknowledgement.
 //
 // Each sending has a commit id of its own, which is the commit's from then on: nothing

@@ -3,7 +3,6 @@ package jetstore
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -15,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
 )
 
 // The index stream is dense: it holds one small message for each creation and nothing
@@ -25,10 +25,6 @@ import (
 // next listing reads only what came since.
 
 const (
-	// headerRebuilt marks entries of a rebuild: whoever wrote one has made sure that no
-	// other entry of its commit stands before it.
-	headerRebuilt = "Enact-Rebuilt"
-
 	// indexBatch is how many index entries one direct-get batch takes.
 	indexBatch = 1000
 
@@ -54,39 +50,17 @@ type creation struct {
 
 func byPosition(e creation, position uint64) int { return cmp.Compare(e.position, position) }
 
-func parseEntry(m *message, tenant enact.TenantID) (creation, error) {
-	corrupt := func(format string, args ...any) (creation, error) {
-		return creation{}, &enact.CorruptError{TenantID: tenant, Position: m.position, Reason: "index entry: " + fmt.Sprintf(format, args...)}
-	}
-	var e indexEntry
-	if err := json.Unmarshal(m.data, &e); err != nil {
-		return corrupt("%v", err)
-	}
-	ids := m.header[headerMsgID]
-	if len(ids) != 1 {
-		return corrupt("it has %d message ids", len(ids))
-	}
-	id, err := uuid.Parse(ids[0])
-	if err != nil || id.String() != ids[0] {
-		return corrupt("the message id %.100q is not a commit id", ids[0])
-	}
-	if e.TenantID != tenant {
-		return corrupt("it names tenant %.150q", e.TenantID)
-	}
-	if err := e.ExecutionID.Validate(); err != nil {
-		return corrupt("%v", err)
-	}
-	created, err := enact.ParseTime(e.Timestamp)
+func parseEntry(subjects enact.Subjects, m *message) (creation, error) {
+	e, err := record.ParseEntry(subjects, m.subject, m.position, m.header, m.data)
 	if err != nil {
-		return corrupt("%v", err)
+		return creation{}, err
 	}
 	stored, err := time.Parse(time.RFC3339Nano, m.header.Get("Nats-Time-Stamp"))
 	if err != nil {
 		return creation{}, fmt.Errorf("enact: direct get answered without a time: %w", err)
 	}
 	return creation{
-		key: execution{tenant, e.ExecutionID}, commit: id, position: m.position, created: created, stored: stored,
-		rebuilt: len(m.header[headerRebuilt]) > 0,
+		key: execution{e.TenantID, e.ExecutionID}, commit: e.Commit, position: e.Position, created: e.Created, stored: stored, rebuilt: e.Rebuilt,
 	}, nil
 }
 
@@ -175,7 +149,7 @@ func (s *Store) indexFence(ctx context.Context, tenant enact.TenantID) (at index
 func (s *Store) entries(ctx context.Context, tenant enact.TenantID, from getRequest, n int) (entries []creation, pending int, err error) {
 	from.NextFor, from.Batch, from.MaxBytes = s.cfg.subjects.Index(tenant), min(n, indexBatch), denseBytes
 	err = s.reads.directBatch(ctx, s.cfg.index(), from, func(m *message) error {
-		e, err := parseEntry(m, tenant)
+		e, err := parseEntry(s.cfg.subjects, m)
 		if err != nil {
 			return err
 		}

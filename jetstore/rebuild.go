@@ -177,7 +177,7 @@ func (rb *rebuild) note(m *message) {
 	}
 	t := rb.tenant(id)
 	t.last = max(t.last, m.position)
-	e, err := parseEntry(m, id)
+	e, err := parseEntry(rb.s.cfg.subjects, m)
 	if err != nil {
 		rb.report.fault(err)
 		return
@@ -360,7 +360,7 @@ func (rb *rebuild) send(ctx context.Context, t *missing) (position uint64, err e
 	messages := make([]*nats.Msg, len(t.entries))
 	for i, e := range t.entries {
 		messages[i] = entryMessage(rb.s.cfg.subjects, e.key, e.commit, e.created)
-		messages[i].Header[headerRebuilt] = []string{"1"}
+		messages[i].Header[record.HeaderRebuilt] = []string{"1"}
 	}
 	messages[0].Header[record.HeaderExpected] = []string{fmt.Sprint(t.last)}
 	if len(messages) == 1 {

@@ -223,6 +223,10 @@ func (s *Store) StreamOf(tenant enact.TenantID) string {
 	return s.cfg.forTenant(tenant).stream
 }
 
+// IndexName returns the name of the stream that lists the log's executions. Where each
+// tenant has one, theirs begin with it; that of [Store.Tenant] returns a tenant's.
+func (s *Store) IndexName() string { return s.cfg.index() }
+
 // Subjects returns the log's subject scheme.
 func (s *Store) Subjects() enact.Subjects { return s.cfg.subjects }
 

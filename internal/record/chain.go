@@ -21,11 +21,11 @@ type hasher struct {
 
 var hashers = sync.Pool{New: func() any { return &hasher{hash: sha256.New(), buf: make([]byte, 0, 1024)} }}
 
-// chainValue computes the record's chain value from the previous record's (zero
+// ChainAfter computes the record's chain value from the previous record's (zero
 // before the first). docs/wire-format.md has the layout for other languages:
 // the 32 bytes, then fields of a 4-byte big-endian length and so many bytes.
 // It contains no positions, so that a history keeps its chain in another stream.
-func (r *Record) chainValue(prev enact.Chain) enact.Chain {
+func (r *Record) ChainAfter(prev enact.Chain) enact.Chain {
 	h := hashers.Get().(*hasher)
 	defer hashers.Put(h)
 	b := append(h.buf[:0], prev[:]...)
@@ -79,5 +79,5 @@ func closeField(b []byte, start int) []byte {
 // Follows reports whether the record's chain value is the one that follows prev,
 // the previous record's (zero before the first).
 func (r *Record) Follows(prev enact.Chain) bool {
-	return r.Link.Chain == r.chainValue(prev)
+	return r.Link.Chain == r.ChainAfter(prev)
 }

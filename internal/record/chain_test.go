@@ -56,7 +56,7 @@ func TestChainLayout(t *testing.T) {
 		r, err := s.parse()
 		require.NoError(t, err)
 		prev := enact.Chain(sha256.Sum256([]byte(name)))
-		require.Equal(t, enact.Chain(sha256.Sum256(chainBytes(r, prev))), r.chainValue(prev), name)
+		require.Equal(t, enact.Chain(sha256.Sum256(chainBytes(r, prev))), r.ChainAfter(prev), name)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestChainBytesLaw(t *testing.T) {
 		a, b := draw(t, "a"), draw(t, "b")
 		same := a.TenantID == b.TenantID && a.ExecutionID == b.ExecutionID && a.Key == b.Key &&
 			maps.Equal(a.Metadata, b.Metadata) && string(a.Payload) == string(b.Payload)
-		require.Equal(t, same, a.chainValue(enact.Chain{}) == b.chainValue(enact.Chain{}))
-		require.Equal(t, enact.Chain(sha256.Sum256(chainBytes(a, enact.Chain{}))), a.chainValue(enact.Chain{}))
+		require.Equal(t, same, a.ChainAfter(enact.Chain{}) == b.ChainAfter(enact.Chain{}))
+		require.Equal(t, enact.Chain(sha256.Sum256(chainBytes(a, enact.Chain{}))), a.ChainAfter(enact.Chain{}))
 	})
 }

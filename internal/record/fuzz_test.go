@@ -69,7 +69,7 @@ func FuzzLink(f *testing.F) {
 		l, err := parseLink(text, position, place)
 		if err == nil {
 			require.Equal(t, text, string(appendLink(nil, &l, place)))
-			require.Len(t, nextBack(Tail{Number: l.Number, Back: l.Back}), len(naiveNumbers(l.Number)))
+			require.Len(t, Tail{Number: l.Number, Back: l.Back}.NextBack(), len(naiveNumbers(l.Number)))
 		}
 	})
 }

@@ -211,7 +211,7 @@ func TestAlterationLaw(t *testing.T) {
 		if k > 0 {
 			before = records[k-1].Link.Chain
 		}
-		altered.Link.Chain = altered.chainValue(before)
+		altered.Link.Chain = altered.ChainAfter(before)
 		at, ok = walk(damaged)
 		require.False(t, ok)
 		require.Equal(t, k+1, at)

@@ -40,10 +40,10 @@ func Numbers(r uint64) func(yield func(uint64) bool) {
 	}
 }
 
-// nextBack returns the back list of the record after t. Every number that it
+// NextBack returns the back list of the record after t. Every number that it
 // needs is t's own or in t's list: clearing the lowest set bit of t.Number is
 // clearing all trailing ones of t.Number-1, which t's list does one by one.
-func nextBack(t Tail) []Ref {
+func (t Tail) NextBack() []Ref {
 	if t.Number == 0 {
 		return nil
 	}
@@ -63,7 +63,7 @@ func nextBack(t Tail) []Ref {
 
 // LinksTo reports whether the record's back list is the one that follows t. The chain
 // does not cover it, since positions belong to a stream.
-func (r *Record) LinksTo(t Tail) bool { return slices.Equal(r.Link.Back, nextBack(t)) }
+func (r *Record) LinksTo(t Tail) bool { return slices.Equal(r.Link.Back, t.NextBack()) }
 
 // appendLink writes the header's text. place is the record's place in its staged
 // batch: what its number puts into the same batch is named by distance, for its

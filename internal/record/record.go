@@ -147,8 +147,8 @@ func (r *Record) After(t Tail) (Tail, error) {
 	if t.Number == 0 {
 		t.Origin = r.Commit.ID
 	}
-	r.Link = Link{Number: t.Number + 1, Origin: t.Origin, Back: nextBack(t)}
-	r.Link.Chain = r.chainValue(t.Chain)
+	r.Link = Link{Number: t.Number + 1, Origin: t.Origin, Back: t.NextBack()}
+	r.Link.Chain = r.ChainAfter(t.Chain)
 	next := r.Tail()
 	next.staged = r.Commit.Index
 	return next, nil
