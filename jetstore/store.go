@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/codec"
+	"github.com/enactlog/enact/internal/natsurl"
 )
 
 var (
@@ -109,7 +109,7 @@ func dial(ctx context.Context, cfg *config, servers, name string) (*nats.Conn, e
 	}
 	nc, err := nats.Connect(servers, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("enact: connect to %s: %w", withoutUser(servers), err)
+		return nil, fmt.Errorf("enact: connect to %s: %w", natsurl.Redact(servers), err)
 	}
 	return nc, nil
 }
@@ -138,21 +138,6 @@ func dialContext(cfg *config, servers string, opts []nats.Option) (*nats.Conn, e
 		}
 	}
 	return nc, nil
-}
-
-// withoutUser takes names, passwords and tokens out of server URLs.
-func withoutUser(servers string) string {
-	list := strings.Split(servers, ",")
-	for i, server := range list {
-		u, err := url.Parse(strings.TrimSpace(server))
-		if err != nil {
-			list[i] = "(unreadable URL)"
-			continue
-		}
-		u.User = nil
-		list[i] = u.String()
-	}
-	return strings.Join(list, ",")
 }
 
 func closeAll(conns []*nats.Conn) {

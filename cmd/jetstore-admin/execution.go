@@ -15,6 +15,7 @@ func (a *app) executionCommand() *cobra.Command {
 		Use:     "execution",
 		Aliases: []string{"exec"},
 		Short:   "List executions, show them, follow them live",
+		Long:    `List executions, show their state and their events, and follow them live.`,
 		Example: `  jetstore-admin execution ls --store ./data --tenant acme
   jetstore-admin execution show --store ./data exec_2yB8…`,
 	}

@@ -32,6 +32,7 @@ func (a *app) exportCommand() *cobra.Command {
 events.`,
 		Example: `  jetstore-admin export --store ./data exec_2yB8…
   jetstore-admin export --server nats://localhost:4222 --tenant acme --file acme.jsonl`,
+		Args: cobra.ArbitraryArgs,
 		RunE: a.doLong(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && flags.tenant.id == "" {
 				return usagef("what is to be exported? Name executions, or give --tenant for all of a tenant")

@@ -55,6 +55,37 @@ func writeJSON(w io.Writer, f format, v any) error {
 	return enc.Encode(v)
 }
 
+// printList writes a list: as a JSON array, one JSON value a line, or a table with a row
+// for each item. An empty table is the notice none.
+func printList[T any](a *app, items []T, none string, header table.Row, row func(T) table.Row, columns ...table.ColumnConfig) error {
+	switch a.format {
+	case formatJSON:
+		if items == nil {
+			items = []T{}
+		}
+		return writeJSON(a.stdout, a.format, items)
+	case formatJSONL:
+		for _, item := range items {
+			if err := writeJSON(a.stdout, a.format, item); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(items) == 0 {
+		a.notice("%s", none)
+		return nil
+	}
+	t := newTable()
+	t.AppendHeader(header)
+	t.SetColumnConfigs(columns)
+	for _, item := range items {
+		t.AppendRow(row(item))
+	}
+	_, err := a.stdout.WriteString(t.Render() + "\n")
+	return err
+}
+
 // newTable returns a table without lines, two spaces between columns.
 func newTable() table.Writer {
 	t := table.NewWriter()

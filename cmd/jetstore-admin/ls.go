@@ -22,6 +22,8 @@ func (a *app) lsCommand() *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List the executions of a tenant, newest created first",
+		Long: `List the executions of a tenant, newest created first, each with its status, the
+number of its events, and the type and time of the last one.`,
 		Example: `  jetstore-admin execution ls --store ./data --tenant acme
   jetstore-admin execution ls --store ./data --tenant acme --limit 10 --offset 10 -o json`,
 		Args: cobra.NoArgs,
@@ -91,36 +93,17 @@ func listInfos(ctx context.Context, store *jetstore.Store, tenant enact.TenantID
 }
 
 func (a *app) printInfos(infos []executionInfo) error {
-	switch a.format {
-	case formatJSON:
-		return writeJSON(a.stdout, a.format, infos)
-	case formatJSONL:
-		for _, info := range infos {
-			if err := writeJSON(a.stdout, a.format, info); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if len(infos) == 0 {
-		a.notice("no executions")
-		return nil
-	}
-	t := newTable()
-	t.AppendHeader(table.Row{"Execution", "Status", "Events", "Last event", "Updated"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Name: "Events", Align: text.AlignRight}})
-	for _, info := range infos {
+	header := table.Row{"Execution", "Status", "Events", "Last event", "Updated"}
+	return printList(a, infos, "no executions", header, func(info executionInfo) table.Row {
 		last := info.LastType
 		if info.Error != "" {
 			last = info.Error
 		}
-		t.AppendRow(table.Row{
+		return table.Row{
 			name(info.ExecutionID), a.colours.paint(statusColour(info.Status), string(info.Status)), humanize.Comma(int64(info.Events)),
 			inline(last, summaryWidth), stamp(info.UpdatedAt, clock),
-		})
-	}
-	_, err := a.stdout.WriteString(t.Render() + "\n")
-	return err
+		}
+	}, table.ColumnConfig{Name: "Events", Align: text.AlignRight})
 }
 
 func statusColour(status enact.Status) text.Color {

@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		stdin:     stdin,
 		stdout:    bufio.NewWriterSize(pipeWriter{stdout}, 64<<10),
 		stderr:    stderr,
-		colours:   newPalette(stdout),
+		terminal:  stdout,
 	}
 	root := a.rootCommand()
 	root.SetArgs(args)

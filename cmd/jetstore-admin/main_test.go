@@ -32,6 +32,13 @@ func TestMain(m *testing.M) {
 type leakChecked struct{ *testing.M }
 
 func (m leakChecked) Run() int {
+	// Neither the tests nor the programs that they start know of a server of the user's.
+	for _, pair := range os.Environ() {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "NATS_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	_ = os.Setenv("XDG_CONFIG_HOME", os.DevNull)
 	code := m.M.Run()
 	if code != 0 {
 		return code
@@ -50,13 +57,18 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			// The demo's run, whose ids and times do not change, is the scripts' sample.
 			return os.WriteFile(filepath.Join(env.WorkDir, "run.jsonl"), demoLines, 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"server":   startServer,
-			"longline": longLine,
+			"exits":        exits,
+			"server":       startServer,
+			"nats-server":  natsServer,
+			"make-streams": makeStreams,
+			"silence":      silence,
+			"context":      writeContext,
+			"longline":     longLine,
 		},
 	})
 }

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 )
 
-// Exit codes.
+// Exit codes. Checks have more: see exitCode.
 const (
 	exitOK    = 0
 	exitError = 1
@@ -25,22 +23,33 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
+// exitCode is returned by a command that has written its result, checks above all: the
+// process ends with this code and nothing is added.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
 // outcome turns what a command returned into the exit code and a text for stderr,
 // which may be empty.
 func (a *app) outcome(cmd *cobra.Command, err error) (code int, text string) {
+	result, ended := errors.AsType[exitCode](err)
 	switch {
 	case err == nil:
 		return exitOK, ""
 	case errors.Is(err, errReaderGone):
 		return exitOK, ""
+	case ended:
+		return int(result), ""
 	case !a.began || isUsage(err):
 		return exitUsage, fmt.Sprintf("%s: %v\nRun '%s --help' for usage.", programName, err, cmd.CommandPath())
 	case a.interrupt.Err() != nil:
 		return exitError, programName + ": interrupted"
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
-		return exitError, fmt.Sprintf("%s: not done within %s (see --timeout): %v", programName, a.timeout, err)
 	}
-	return exitError, fmt.Sprintf("%s: %v", programName, err)
+	cause, next := a.explain(err)
+	if next != "" {
+		next = "\n" + next
+	}
+	return exitError, programName + ": " + cause + next
 }
 
 func isUsage(err error) bool {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,12 +20,14 @@ type app struct {
 	interrupt context.Context // ends when the user interrupts
 	stdin     io.Reader
 	stdout    *bufio.Writer // flushed at the end of run, and by whoever writes live
+	terminal  io.Writer     // what stdout writes to
 	stderr    io.Writer
-	colours   palette
 
 	connection connectionFlags
 	timeout    time.Duration
 	format     format
+	color      colorMode
+	colours    palette // for stdout, once the command line was understood
 
 	began bool // the command line was understood, what fails now is no usage error
 }
@@ -40,10 +43,22 @@ A log is either a directory, which a server inside this program opens, or the
 streams of a NATS server:
 
   --store DIR     no network; the streams are made if they are missing
-  --server URL    or the variable NATS_URL; the streams must exist
+  --server URL    or a context of the nats CLI; the streams must exist
 
-Data goes to stdout, everything else to stderr. The exit code is 0 for success,
-1 for an error and 2 for a command line that makes no sense.`,
+Flags come before the variables of the environment that their help names, and both
+before what the context says. The context is --context, else NATS_CONTEXT, else the
+one that "nats context select" chose.
+
+Data goes to stdout, everything else to stderr. Tables are for people and may change;
+programs should read -o json or -o jsonl. Colours are for terminals only, and NO_COLOR
+turns them off. Where something has to be confirmed and there is no terminal to ask on,
+nothing is done.
+
+Exit codes:
+  0    success; also an interrupt of what goes on until it is interrupted
+  1    an error, or an interrupt
+  2    a command line that makes no sense
+Commands that check something have others, which their help names.`,
 		Example: `  jetstore-admin demo
   jetstore-admin import --store ./data runs.jsonl
   jetstore-admin execution ls --store ./data --tenant acme
@@ -53,7 +68,13 @@ Data goes to stdout, everything else to stderr. The exit code is 0 for success,
 		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddGroup(
+		&cobra.Group{ID: groupLog, Title: "Executions and their events:"},
+		&cobra.Group{ID: groupOperate, Title: "Looking after the log:"},
+		&cobra.Group{ID: groupOther, Title: "Other commands:"},
+	)
+	root.SetHelpCommandGroupID(groupOther)
 	grouping(root)
 
 	flags := root.PersistentFlags()
@@ -61,12 +82,45 @@ Data goes to stdout, everything else to stderr. The exit code is 0 for success,
 	flags.DurationVar(&a.timeout, "timeout", jetstore.DefaultTimeout, "end the command after this time; import, export, --follow: each request")
 	flags.VarP(&a.format, "output", "o", "table, json or jsonl")
 	registerFormats(root)
+	flags.Var(&a.color, "color", "auto, always or never")
+	registerColors(root)
 
-	root.AddCommand(
-		a.importCommand(), a.exportCommand(), a.appendCommand(),
-		a.executionCommand(), a.demoCommand(), a.versionCommand(),
-	)
+	for _, group := range []struct {
+		id       string
+		commands []*cobra.Command
+	}{
+		{groupLog, a.logCommands()},
+		{groupOperate, a.operateCommands()},
+		{groupOther, []*cobra.Command{a.completionCommand(), a.demoCommand(), a.versionCommand()}},
+	} {
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.id
+			root.AddCommand(cmd)
+		}
+	}
 	return root
+}
+
+// Groups of commands in the help.
+const (
+	groupLog     = "log"
+	groupOperate = "operate"
+	groupOther   = "other"
+)
+
+// logCommands are about what is in the log.
+func (a *app) logCommands() []*cobra.Command {
+	return []*cobra.Command{
+		a.appendCommand(),
+		a.executionCommand(),
+		a.exportCommand(),
+		a.importCommand(),
+	}
+}
+
+// operateCommands are about the log as a whole.
+func (a *app) operateCommands() []*cobra.Command {
+	return []*cobra.Command{}
 }
 
 // grouping makes a command that only holds others: alone it prints its help, and what
@@ -101,6 +155,7 @@ func (a *app) doLong(act action) func(*cobra.Command, []string) error {
 			return usagef("--timeout %s is not above 0", a.timeout)
 		}
 		a.began = true
+		a.colours = newPalette(a.color, a.terminal, os.Getenv)
 		return act(cmd.Context(), cmd, args)
 	}
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"io"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -102,25 +100,4 @@ func failureText(e *enact.ExecutionError, limit int) string {
 		s += " (retryable)"
 	}
 	return inline(s, limit)
-}
-
-// palette colours text for a terminal.
-type palette struct{ on bool }
-
-// newPalette returns colours if w is a terminal. NO_COLOR and TERM=dumb, which
-// package text looks at, turn them off.
-func newPalette(w io.Writer) palette {
-	f, ok := w.(*os.File)
-	if !ok {
-		return palette{}
-	}
-	info, err := f.Stat()
-	return palette{on: err == nil && info.Mode()&os.ModeCharDevice != 0}
-}
-
-func (p palette) paint(c text.Color, s string) string {
-	if !p.on {
-		return s
-	}
-	return c.Sprint(s)
 }

@@ -43,10 +43,13 @@ func version() versionInfo {
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version of this program",
-		Example: "  jetstore-admin version -o json",
-		Args:    cobra.NoArgs,
+		Use:   "version",
+		Short: "Print the version of this program",
+		Long: `Print the version of this program, of the Go that built it, and of the NATS server
+that it opens a directory with.`,
+		Example: `  jetstore-admin version
+  jetstore-admin version -o json`,
+		Args: cobra.NoArgs,
 		RunE: a.do(func(context.Context, *cobra.Command, []string) error {
 			v := version()
 			if a.format != formatTable {
