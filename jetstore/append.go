@@ -171,7 +171,7 @@ func (s *Store) warmUp(ctx context.Context, l *lane, absentFirst bool) error {
 	l.incarnation = s.incarnation()
 	l.keys = keyWindow{from: 1}
 	if last != nil {
-		if last.Commit.Index < last.Commit.Of {
+		if inBatch(last) {
 			return torn(last)
 		}
 		l.tail = last.Tail()

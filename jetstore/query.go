@@ -158,7 +158,7 @@ func (s *Store) describe(ctx context.Context, e creation, end standing) *row {
 	last := end.last
 	switch {
 	case last == nil:
-	case last.Commit.Index < last.Commit.Of:
+	case inBatch(last):
 		r.info.Err = torn(last)
 	default:
 		r.info.Events, r.info.Updated = last.Last(), last.Times[len(last.Times)-1]

@@ -117,7 +117,7 @@ func (s *Store) Head(ctx context.Context, execution enact.ExecutionID, opts ...e
 	if err != nil || last == nil {
 		return head, err
 	}
-	if last.Commit.Index < last.Commit.Of {
+	if inBatch(last) {
 		return head, torn(last)
 	}
 	head.Sequence, head.Position, head.Chain = last.Last(), last.Position, last.Link.Chain
@@ -170,7 +170,8 @@ func (s *Store) lastOf(ctx context.Context, id enact.ExecutionID, o enact.ReadOp
 }
 
 // anyLast asks any replica for the execution's last record. What the replica has
-// not got, the read does not see: that is what AllowStale allows.
+// not got, the read does not see: that is what AllowStale allows. A batch that the
+// replica has in part is asked of the leader.
 func (s *Store) anyLast(ctx context.Context, key execution) (*record.Record, error) {
 	m, err := retry(ctx, func() (*message, error) {
 		return s.reads.directGet(ctx, s.cfg.stream, getRequest{LastFor: s.subject(key)})
@@ -182,8 +183,19 @@ func (s *Store) anyLast(ctx context.Context, key execution) (*record.Record, err
 		return nil, err
 	}
 	r, err := s.parse(m, key)
-	if err == nil {
-		s.lanes.meet(key, r.Position) // no later answer of the leader may be older
+	if err != nil {
+		return nil, err
 	}
-	return r, err
+	s.lanes.meet(key, r.Position) // no later answer of the leader may be older
+	if inBatch(r) {
+		s.happened(ctx, StaleAnswer)
+		return s.lastRecord(ctx, key)
+	}
+	return r, nil
 }
+
+// inBatch reports whether the history that ends in last ends inside a staged batch. Only
+// of the leader's word is that a torn batch: a replica that catches up stores the messages
+// of a batch one by one, and shows those that it has (server/jetstream_cluster.go,
+// processCatchupMsg, which does not take stream.isolateMu).
+func inBatch(last *record.Record) bool { return last != nil && last.Commit.Index < last.Commit.Of }

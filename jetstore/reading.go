@@ -165,7 +165,7 @@ func (rd *reading) open(ctx context.Context) error {
 		return err
 	}
 	if rd.after >= rd.last.Last() {
-		if rd.last.Commit.Index < rd.last.Commit.Of {
+		if inBatch(rd.last) {
 			return torn(rd.last)
 		}
 		return nil
@@ -227,7 +227,7 @@ func (rd *reading) firstMeanwhile(ctx context.Context) <-chan *record.Record {
 
 // stopBeforeTear ends the read before a torn batch at the end of the history.
 func (rd *reading) stopBeforeTear(ctx context.Context) error {
-	if rd.last.Commit.Index == rd.last.Commit.Of {
+	if !inBatch(rd.last) {
 		return nil
 	}
 	rd.torn = torn(rd.last)

@@ -60,8 +60,8 @@ func (s *Store) logEnd(ctx context.Context) (uint64, error) {
 // They come from a replica in one answer, which ends by saying up to which position the
 // replica had everything. Only where that is reach or more, what the answer lacks is not
 // there, and what it has is the last: a replica that has all that its leader had when it
-// was asked may speak for it. With reach 0, any replica's answer will do: what it lacks
-// may be there all the same.
+// was asked may speak for it, unless it shows a part of a staged batch: see inBatch. With
+// reach 0, any replica's answer will do: what it lacks may be there all the same.
 func (s *Store) standings(ctx context.Context, keys []execution, reach uint64) (map[execution]standing, error) {
 	found := make(map[execution]standing, len(keys))
 	for part := range slices.Chunk(keys, standingsBatch) {
@@ -76,7 +76,10 @@ func (s *Store) standingsOf(ctx context.Context, keys []execution, reach uint64,
 	for try := range 2 * staleTries {
 		upTo, err := s.askReplica(ctx, keys, reach > 0, found)
 		if err == nil && upTo >= reach {
-			return nil
+			if reach == 0 {
+				return nil
+			}
+			return s.askLeader(ctx, keys, found, func(key execution) bool { return inBatch(found[key].last) })
 		}
 		if err != nil && !transient(err) {
 			return err
@@ -91,7 +94,16 @@ func (s *Store) standingsOf(ctx context.Context, keys []execution, reach uint64,
 	if reach == 0 {
 		return nil
 	}
+	return s.askLeader(ctx, keys, found, func(execution) bool { return true })
+}
+
+// askLeader asks the leader, one by one, for the last records of those of the executions
+// that want it, and adds them to found.
+func (s *Store) askLeader(ctx context.Context, keys []execution, found map[execution]standing, want func(execution) bool) error {
 	for _, key := range keys {
+		if !want(key) {
+			continue
+		}
 		last, err := s.lastRecord(ctx, key)
 		switch {
 		case err != nil && (transient(err) || lasting(err) || ctx.Err() != nil):
