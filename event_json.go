@@ -43,8 +43,17 @@ func checkVariant(e Event) error {
 // type or out of range, or a lone surrogate. An unknown type gives [Unknown].
 // The event does not share memory with data.
 func ParseEvent(data []byte) (Event, error) {
-	r := newReader(data)
+	r := newPlainReader(data)
 	defer r.free()
+	if e, err := r.event(data); err == nil {
+		return e, nil
+	}
+	r.reset(data)
+	return r.event(data)
+}
+
+// event reads data as an event.
+func (r *reader) event(data []byte) (Event, error) {
 	tag, first, err := r.findTag()
 	if err != nil {
 		return nil, inEvent(err, "")
@@ -54,7 +63,7 @@ func ParseEvent(data []byte) (Event, error) {
 		seen = 1
 	} else {
 		// The tag stood behind other keys: read them again, now that they have a meaning.
-		r.reset(data)
+		r.again(data)
 		if err := r.open(); err != nil {
 			return nil, inEvent(err, tag)
 		}

@@ -23,6 +23,9 @@ const (
 // reader reads one JSON object at a time. It is pooled: the decoder's buffers
 // cost more than most events.
 type reader struct {
+	plain bool // what is read is fast, else dec
+	fast  plainText
+
 	dec jsontext.Decoder
 	src bytes.Buffer
 	buf [12]field
@@ -38,14 +41,38 @@ func newReader(data []byte) *reader {
 	return r
 }
 
+// newPlainReader returns a reader that takes only what is plainly valid. Its errors do not
+// say what is wrong.
+func newPlainReader(data []byte) *reader {
+	r := readerPool.Get().(*reader)
+	r.resetPlain(data)
+	return r
+}
+
+func (r *reader) resetPlain(data []byte) { r.plain, r.fast = true, plainText{text: data} }
+
 func (r *reader) reset(data []byte) {
+	r.plain = false
 	r.src = *bytes.NewBuffer(data)
 	r.dec.Reset(&r.src, rawOptions)
 }
 
+// again begins anew.
+func (r *reader) again(data []byte) {
+	if r.plain {
+		r.resetPlain(data)
+	} else {
+		r.reset(data)
+	}
+}
+
 func (r *reader) free() {
-	r.src = bytes.Buffer{}
-	r.dec.Reset(&r.src)
+	if r.plain {
+		r.fast = plainText{}
+	} else {
+		r.src = bytes.Buffer{}
+		r.dec.Reset(&r.src)
+	}
 	clear(r.buf[:])
 	r.tag = ""
 	if cap(r.out) > maxPooled {
@@ -56,6 +83,9 @@ func (r *reader) free() {
 
 // open reads the opening brace.
 func (r *reader) open() error {
+	if r.plain {
+		return r.fast.open()
+	}
 	tok, err := r.dec.ReadToken()
 	if err != nil {
 		return syntax(err)
@@ -69,13 +99,20 @@ func (r *reader) open() error {
 // key reads the next key, or ok=false at the closing brace. It is valid until
 // the next read.
 func (r *reader) key() (key []byte, ok bool, err error) {
-	if r.dec.PeekKind() == '}' {
-		_, err := r.dec.ReadToken()
-		return nil, false, syntax(err)
-	}
-	v, err := r.dec.ReadValue()
-	if err != nil {
-		return nil, false, syntax(err)
+	var v []byte
+	if r.plain {
+		v, ok, err = r.fast.key()
+		if err != nil || !ok {
+			return nil, false, err
+		}
+	} else {
+		if r.dec.PeekKind() == '}' {
+			_, err := r.dec.ReadToken()
+			return nil, false, syntax(err)
+		}
+		if v, err = r.dec.ReadValue(); err != nil {
+			return nil, false, syntax(err)
+		}
 	}
 	key, err = unquote(v)
 	return key, err == nil, err
@@ -83,12 +120,18 @@ func (r *reader) key() (key []byte, ok bool, err error) {
 
 // value reads the next value, valid until the next read.
 func (r *reader) value() ([]byte, error) {
+	if r.plain {
+		return r.fast.value()
+	}
 	v, err := r.dec.ReadValue()
 	return v, syntax(err)
 }
 
 // end makes sure that nothing follows the object.
 func (r *reader) end() error {
+	if r.plain {
+		return r.fast.end()
+	}
 	// PeekKind would not do: it is 0 at the end and for text that is not JSON.
 	if _, err := r.dec.ReadToken(); err != io.EOF {
 		return errors.New("something follows the object")

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/jsonscan"
 )
 
 // JSONName is the name of the default codec.
@@ -65,14 +66,22 @@ func appendTexts(dst []byte, texts []json.RawMessage) []byte {
 
 // Decode implements [Codec].
 func (JSON) Decode(_ context.Context, payload []byte, _ string, _ Place, n int) ([]enact.Event, error) {
-	events := make([]enact.Event, 0, n)
 	if n == 1 {
 		e, err := enact.ParseEvent(payload)
 		if err != nil {
 			return nil, err
 		}
-		return append(events, e), nil
+		return []enact.Event{e}, nil
 	}
+	if events, ok := plainArray(payload, make([]enact.Event, 0, n), n); ok {
+		return events, nil
+	}
+	return decodeArray(payload, n)
+}
+
+// decodeArray decodes any array.
+func decodeArray(payload []byte, n int) ([]enact.Event, error) {
+	events := make([]enact.Event, 0, n)
 	dec := jsontext.NewDecoder(bytes.NewBuffer(payload), jsontext.AllowDuplicateNames(true))
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '[' {
 		return nil, errors.New("payload of several events is not a JSON array")
@@ -100,4 +109,33 @@ func (JSON) Decode(_ context.Context, payload []byte, _ string, _ Place, n int) 
 		return nil, errors.New("something follows the payload's array")
 	}
 	return events, nil
+}
+
+// plainArray decodes an array whose text is plainly valid, of n events. Of anything else it
+// is not sure.
+func plainArray(payload []byte, events []enact.Event, n int) (_ []enact.Event, ok bool) {
+	at := jsonscan.Space(payload, 0)
+	if at == len(payload) || payload[at] != '[' {
+		return nil, false
+	}
+	for range n {
+		at = jsonscan.Space(payload, at+1) // behind the bracket, or the comma
+		end := jsonscan.Value(payload, at)
+		if end < 0 {
+			return nil, false
+		}
+		e, err := enact.ParseEvent(payload[at:end])
+		if err != nil {
+			return nil, false
+		}
+		events = append(events, e)
+		want := byte(',')
+		if len(events) == n {
+			want = ']'
+		}
+		if at = jsonscan.Space(payload, end); at == len(payload) || payload[at] != want {
+			return nil, false
+		}
+	}
+	return events, jsonscan.Space(payload, at+1) == len(payload)
 }
