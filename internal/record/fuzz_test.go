@@ -90,7 +90,7 @@ func FuzzTimes(f *testing.F) {
 	f.Add("2026-02-23T12:00:00Z,+0,-0", 3)
 	f.Fuzz(func(t *testing.T, text string, n int) {
 		n = 1 + n&(MaxEvents-1)
-		times, err := parseTimes(text, n)
+		times, err := parseTimes(nil, text, n)
 		if err != nil {
 			return
 		}

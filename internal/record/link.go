@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/base64"
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -49,21 +50,22 @@ func (t Tail) NextBack() []Ref {
 	}
 	refs := make([]Ref, 0, bits.OnesCount64(t.Number))
 	refs = append(refs, Ref{Sequence: t.RecordSequence, Position: t.Position})
-	want := t.Number & (t.Number - 1)
-	i := 0
-	for n := range Numbers(t.Number) {
-		if n == want {
-			refs = append(refs, t.Back[i])
-			want &= want - 1
-		}
-		i++
-	}
-	return refs
+	return append(refs, keptRefs(t)...)
 }
+
+// keptRefs returns the end of t's back list that the next record's has too: what comes
+// behind the trailing ones of t.Number-1.
+func keptRefs(t Tail) []Ref { return t.Back[min(bits.TrailingZeros64(t.Number), len(t.Back)):] }
 
 // LinksTo reports whether the record's back list is the one that follows t. The chain
 // does not cover it, since positions belong to a stream.
-func (r *Record) LinksTo(t Tail) bool { return slices.Equal(r.Link.Back, t.NextBack()) }
+func (r *Record) LinksTo(t Tail) bool {
+	back := r.Link.Back
+	if t.Number == 0 {
+		return len(back) == 0
+	}
+	return len(back) > 0 && back[0] == Ref{Sequence: t.RecordSequence, Position: t.Position} && slices.Equal(back[1:], keptRefs(t))
+}
 
 // appendLink writes the header's text. place is the record's place in its staged
 // batch: what its number puts into the same batch is named by distance, for its
@@ -130,13 +132,13 @@ func parseBack(s string, number, position uint64, place int) ([]Ref, error) {
 		return nil, fmt.Errorf("link: record %d must name %d earlier ones", number, want)
 	}
 	refs := make([]Ref, 0, want)
-	for n := range Numbers(number) {
-		var entry string
-		entry, s, _ = strings.Cut(s, ",")
-		ref, err := parseRef(entry, number-n, position, place)
+	for n := number - 1; n > 0; n &= n - 1 { // as Numbers yields them
+		ref, rest, err := parseRef(s, number-n, position, place)
 		if err != nil {
 			return nil, err
 		}
+		entry := s[:len(s)-len(rest)]
+		s = strings.TrimPrefix(rest, ",")
 		// Record n starts at event n or later, and at event 1 only if it is the first.
 		if ref.Sequence < n || n == 1 && ref.Sequence != 1 {
 			return nil, fmt.Errorf("link: back entry %q cannot be record %d", clip(entry), n)
@@ -149,34 +151,42 @@ func parseBack(s string, number, position uint64, place int) ([]Ref, error) {
 	return refs, nil
 }
 
-// parseRef reads an entry for the record that is distance records before this one.
-func parseRef(entry string, distance, position uint64, place int) (Ref, error) {
-	sequence, where, ok := strings.Cut(entry, "@")
-	if !ok {
-		return Ref{}, fmt.Errorf("link: back entry %q is not <sequence>@<position>", clip(entry))
-	}
-	seq, err := parseUint(sequence)
-	if err != nil {
-		return Ref{}, fmt.Errorf("link: back entry %q: bad sequence", clip(entry))
-	}
+// parseRef reads the entry at the front of list for the record that is distance records
+// before this one, and returns what follows it, from the comma on.
+func parseRef(list string, distance, position uint64, place int) (ref Ref, rest string, err error) {
+	seq, where, ok1 := cutUint(list)
+	where, ok2 := strings.CutPrefix(where, "@")
 	where, relative := strings.CutPrefix(where, "~")
-	p, err := parseUint(where)
+	p, rest, ok3 := cutUint(where)
 	staged := distance < uint64(place) // is of the same staged batch
+	entry := func() string { e, _, _ := strings.Cut(list, ","); return clip(e) }
 	switch {
-	case err != nil || p == 0:
-		return Ref{}, fmt.Errorf("link: back entry %q: bad position", clip(entry))
+	case !ok1 || !ok2 || !ok3 || p == 0 || rest != "" && rest[0] != ',':
+		return Ref{}, "", badRef(entry())
 	case relative && (!staged || p >= position):
-		return Ref{}, fmt.Errorf("link: back entry %q reaches before the staged batch", clip(entry))
+		return Ref{}, "", fmt.Errorf("link: back entry %q reaches before the staged batch", entry())
 	case relative && p != distance:
-		return Ref{}, fmt.Errorf("link: back entry %q is not %d records before this one", clip(entry), distance)
+		return Ref{}, "", fmt.Errorf("link: back entry %q is not %d records before this one", entry(), distance)
 	case relative:
-		return Ref{Sequence: seq, Position: position - p}, nil
+		return Ref{Sequence: seq, Position: position - p}, rest, nil
 	case p >= position:
-		return Ref{}, fmt.Errorf("link: back entry %q is not before this record", clip(entry))
+		return Ref{}, "", fmt.Errorf("link: back entry %q is not before this record", entry())
 	case staged || position-p < uint64(place):
-		return Ref{}, fmt.Errorf("link: back entry %q names a record of its own staged batch by position", clip(entry))
+		return Ref{}, "", fmt.Errorf("link: back entry %q names a record of its own staged batch by position", entry())
 	}
-	return Ref{Sequence: seq, Position: p}, nil
+	return Ref{Sequence: seq, Position: p}, rest, nil
+}
+
+// badRef says what is wrong with the form of an entry.
+func badRef(entry string) error {
+	sequence, _, ok := strings.Cut(entry, "@")
+	if !ok {
+		return fmt.Errorf("link: back entry %q is not <sequence>@<position>", entry)
+	}
+	if _, err := parseUint(sequence); err != nil {
+		return fmt.Errorf("link: back entry %q: bad sequence", entry)
+	}
+	return fmt.Errorf("link: back entry %q: bad position", entry)
 }
 
 // cutField takes "name=value " from the front of s.
@@ -186,14 +196,27 @@ func cutField(s, name string) (value, rest string, ok bool) {
 	return value, rest, named && ended
 }
 
+// cutUint takes a decimal number, in the one form that strconv writes, from the front of s.
+func cutUint(s string) (n uint64, rest string, ok bool) {
+	i := 0
+	for i < len(s) && '0' <= s[i] && s[i] <= '9' {
+		digit := uint64(s[i] - '0')
+		if i >= maxUint64Digits-1 && (i >= maxUint64Digits || n > (math.MaxUint64-digit)/10) {
+			return 0, s, false
+		}
+		n = n*10 + digit
+		i++
+	}
+	return n, s[i:], i == 1 || i > 1 && s[0] != '0'
+}
+
+const maxUint64Digits = 20
+
 // parseUint reads a decimal number in the one form that strconv writes.
 func parseUint(s string) (uint64, error) {
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err == nil && len(s) > 1 && s[0] == '0' {
-		err = strconv.ErrSyntax
-	}
-	if err != nil {
-		return 0, err // ParseUint gives the greatest number for one out of range
+	n, rest, ok := cutUint(s)
+	if !ok || rest != "" {
+		return 0, strconv.ErrSyntax
 	}
 	return n, nil
 }

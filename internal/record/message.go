@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
@@ -132,19 +133,39 @@ func HeaderBytes(h nats.Header) int {
 // [*enact.CorruptError] for anything that [Record.Message] would not write. The
 // payload is kept as it is, not decoded; it shares memory with data.
 func Parse(subjects enact.Subjects, subject string, position uint64, h nats.Header, data []byte) (*Record, error) {
-	// The version comes first: nothing else is known of another one.
-	if v, ok := h[HeaderVersion]; ok && (len(v) != 1 || v[0] != version) {
-		return nil, &enact.UnsupportedVersionError{Position: position, Version: strings.Join(v, ",")}
+	if err := checkVersion(position, h); err != nil {
+		return nil, err
 	}
-	r := &Record{Position: position, Payload: data}
-	var err error
-	if r.TenantID, r.ExecutionID, err = subjects.ParseExecution(subject); err != nil {
-		return nil, r.Corrupt("%v", err)
+	tenant, execution, err := subjects.ParseExecution(subject)
+	if err != nil {
+		return nil, (&Record{Position: position}).Corrupt("%v", err)
 	}
+	return ParseOf(tenant, execution, position, h, data)
+}
+
+// ParseOf is [Parse] of a message whose subject is known to be the execution's.
+func ParseOf(tenant enact.TenantID, execution enact.ExecutionID, position uint64, h nats.Header, data []byte) (*Record, error) {
+	if err := checkVersion(position, h); err != nil {
+		return nil, err
+	}
+	var room struct {
+		Record
+		time [1]time.Time // most records have one: an allocation less
+	}
+	r := &room.Record
+	r.TenantID, r.ExecutionID, r.Position, r.Payload, r.Times = tenant, execution, position, data, room.time[:0]
 	if err := r.parseHeaders(h); err != nil {
 		return nil, r.Corrupt("%v", err)
 	}
 	return r, nil
+}
+
+// checkVersion comes before all else: nothing is known of another version.
+func checkVersion(position uint64, h nats.Header) error {
+	if v, ok := h[HeaderVersion]; ok && (len(v) != 1 || v[0] != version) {
+		return &enact.UnsupportedVersionError{Position: position, Version: strings.Join(v, ",")}
+	}
+	return nil
 }
 
 // headerTexts is the values of a record's headers, but for those of others and of metadata.
@@ -158,62 +179,55 @@ type text struct {
 	there bool
 }
 
-// collect takes the log's headers apart in one pass.
+// collect takes the log's headers apart. It looks for each that may be there, which takes
+// half of the time that going through them does, and goes through them only if there are others.
 func (r *Record) collect(h nats.Header) (t headerTexts, err error) {
+	left := len(h) - 1 // the sequence was read
+	for _, known := range []struct {
+		name   string
+		into   *text
+		needed bool
+	}{
+		{HeaderTime, &t.time, true},
+		{HeaderCommit, &t.commit, true},
+		{HeaderLink, &t.link, true},
+		{HeaderExpected, &t.expected, false},
+		{HeaderCount, &t.count, false},
+		{HeaderCodec, &t.codec, false},
+		{HeaderKey, &t.key, false},
+	} {
+		values, there := h[known.name]
+		if !there && !known.needed {
+			continue
+		}
+		left--
+		known.into.there = true
+		if known.into.value, err = one(known.name, values); err != nil {
+			return t, err
+		}
+	}
+	if left == 0 {
+		return t, nil
+	}
+	if v := h[HeaderTraceParent]; len(v) > 0 && v[0] != "" {
+		r.TraceParent = v[0]
+		if v := h[HeaderTraceState]; len(v) > 0 {
+			r.TraceState = v[0]
+		}
+	}
 	for name, values := range h {
-		var into *text
+		if !strings.HasPrefix(name, headerPrefix) {
+			continue
+		}
 		switch name {
-		case HeaderExpected:
-			into = &t.expected
-		case HeaderSequence:
+		case HeaderSequence, HeaderTime, HeaderCommit, HeaderLink, HeaderCount, HeaderCodec, HeaderKey:
 			continue
-		case HeaderCount:
-			into = &t.count
-		case HeaderTime:
-			into = &t.time
-		case HeaderCodec:
-			into = &t.codec
-		case HeaderCommit:
-			into = &t.commit
-		case HeaderKey:
-			into = &t.key
-		case HeaderLink:
-			into = &t.link
-		case HeaderTraceParent:
-			if len(values) > 0 {
-				r.TraceParent = values[0]
-			}
-			continue
-		case HeaderTraceState:
-			if len(values) > 0 {
-				r.TraceState = values[0]
-			}
-			continue
-		default:
-			if !strings.HasPrefix(name, headerPrefix) {
-				continue
-			}
 		}
 		value, err := one(name, values)
-		if err == nil && into == nil {
+		if err == nil {
 			err = r.parseMetadata(name, value)
 		}
 		if err != nil {
-			return t, err
-		}
-		if into != nil {
-			*into = text{value, true}
-		}
-	}
-	if r.TraceParent == "" {
-		r.TraceState = ""
-	}
-	for _, needed := range []struct {
-		name string
-		text
-	}{{HeaderTime, t.time}, {HeaderCommit, t.commit}, {HeaderLink, t.link}} {
-		if !needed.there {
-			_, err := one(needed.name, nil)
 			return t, err
 		}
 	}
@@ -243,7 +257,7 @@ func (r *Record) parseHeaders(h nats.Header) error {
 		return errors.New("sequence overflows")
 	}
 	r.timesText = t.time.value
-	if r.Times, err = parseTimes(r.timesText, int(count)); err != nil {
+	if r.Times, err = parseTimes(r.Times, r.timesText, int(count)); err != nil {
 		return err
 	}
 	r.Codec = defaultCodec

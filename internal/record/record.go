@@ -69,13 +69,14 @@ func appendCommit(dst []byte, c Commit) []byte {
 
 // appendUUID appends what id.String returns.
 func appendUUID(dst []byte, id uuid.UUID) []byte {
-	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
-		if i > 0 {
-			dst = append(dst, '-')
-		}
-		dst = hex.AppendEncode(dst, part)
-	}
-	return dst
+	var text [36]byte
+	hex.Encode(text[:8], id[:4])
+	hex.Encode(text[9:13], id[4:6])
+	hex.Encode(text[14:18], id[6:8])
+	hex.Encode(text[19:23], id[8:10])
+	hex.Encode(text[24:], id[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return append(dst, text[:]...)
 }
 
 func parseCommit(s string) (Commit, error) {
@@ -192,27 +193,35 @@ func (r *Record) Corrupt(format string, args ...any) error {
 // decoded here and now, and an [*enact.CorruptError] for one that does not decode to
 // the record's events.
 func (r *Record) Events(ctx context.Context, codecs codec.Set) ([]enact.StoredEvent, error) {
+	events, err := r.AppendEvents(ctx, make([]enact.StoredEvent, 0, r.Count()), codecs)
+	if err != nil {
+		return nil, err
+	}
+	return events, nil
+}
+
+// AppendEvents appends what [Record.Events] returns to dst, nothing beside an error.
+func (r *Record) AppendEvents(ctx context.Context, dst []enact.StoredEvent, codecs codec.Set) ([]enact.StoredEvent, error) {
 	c, ok := codecs.Lookup(r.Codec)
 	if !ok {
-		return nil, &enact.UnknownCodecError{Position: r.Position, Sequence: r.Sequence, Codec: r.Codec}
+		return dst, &enact.UnknownCodecError{Position: r.Position, Sequence: r.Sequence, Codec: r.Codec}
 	}
 	events, err := c.Decode(ctx, r.Payload, r.Codec, r.Place(), r.Count())
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.Is(err, codec.ErrUnavailable) || errors.Is(err, enact.ErrTooLarge)):
-		return nil, r.Undecoded(err)
+		return dst, r.Undecoded(err)
 	case err != nil:
-		return nil, r.Corrupt("payload: %v", err)
+		return dst, r.Corrupt("payload: %v", err)
 	case len(events) != r.Count():
-		return nil, r.Corrupt("payload: codec %q gave %d events for %d", r.Codec, len(events), r.Count())
+		return dst, r.Corrupt("payload: codec %q gave %d events for %d", r.Codec, len(events), r.Count())
 	}
-	stored := make([]enact.StoredEvent, len(events))
 	for i, e := range events {
-		stored[i] = enact.StoredEvent{
+		dst = append(dst, enact.StoredEvent{
 			Sequence: r.Sequence + uint64(i), ExecutionID: r.ExecutionID, TenantID: r.TenantID,
 			Event: e, Timestamp: r.Times[i], Position: r.Position, Metadata: maps.Clone(r.Metadata),
-		}
+		})
 	}
-	return stored, nil
+	return dst, nil
 }
 
 // Undecoded returns a PayloadError about the record.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,15 +58,15 @@ func usualTime(s string) bool {
 	return len(s) == len(form) && s[10] == 'T' && s[17] < '6' && s[19] == '.' && s[29] == 'Z' && s[26:29] != "000"
 }
 
-// parseTimes reads the times of n events in the one form that appendTimes writes.
-func parseTimes(s string, n int) ([]time.Time, error) {
+// parseTimes reads the times of n events in the one form that appendTimes writes, into
+// times if there is room.
+func parseTimes(times []time.Time, s string, n int) ([]time.Time, error) {
 	first, list, many := strings.Cut(s, ",")
 	t0, err := enact.ParseTime(first)
 	if err != nil || !usualTime(first) && string(enact.AppendTime(make([]byte, 0, 48), t0)) != first {
 		return nil, fmt.Errorf("time %q is not in the log's form", clip(first))
 	}
-	times := make([]time.Time, 1, n)
-	times[0] = t0
+	times = append(slices.Grow(times[:0], n), t0)
 	if !many {
 		for len(times) < n {
 			times = append(times, t0)
