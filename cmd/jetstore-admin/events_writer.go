@@ -14,10 +14,37 @@ type eventsWriter struct {
 	out     *bufio.Writer
 	format  format
 	layout  string // of times in the table
+	origin  origin // that the table shows
 	colours palette
 
 	buf []byte
 	n   int
+}
+
+// origin says whose event each line of a table shows.
+type origin int
+
+const (
+	originKnown     origin = iota // all events are one execution's
+	originExecution               // one tenant's
+	originTenant                  // of all tenants
+)
+
+// Widths of what shows an origin: ids made here fit.
+const (
+	tenantWidth    = 12
+	executionWidth = 32
+)
+
+// columns returns what stands before an event.
+func (o origin) columns(tenant, execution string) string {
+	switch o {
+	case originExecution:
+		return fmt.Sprintf("%-*s  ", executionWidth, execution)
+	case originTenant:
+		return fmt.Sprintf("%-*s  %-*s  ", tenantWidth, tenant, executionWidth, execution)
+	}
+	return ""
 }
 
 func (a *app) newEventsWriter() *eventsWriter {
@@ -29,7 +56,7 @@ func (w *eventsWriter) begin() error {
 	var err error
 	switch w.format {
 	case formatTable:
-		_, err = fmt.Fprintf(w.out, "%6s  %-*s  %-19s  %s\n", "SEQ", len(w.layout), "TIME", "TYPE", "SUMMARY")
+		_, err = fmt.Fprintf(w.out, "%s%6s  %-*s  %-19s  %s\n", w.origin.columns("TENANT", "EXECUTION"), "SEQ", len(w.layout), "TIME", "TYPE", "SUMMARY")
 	case formatJSON:
 		err = w.out.WriteByte('[')
 	}
@@ -70,7 +97,7 @@ func (w *eventsWriter) row(ev enact.StoredEvent) error {
 	} else {
 		kind = inline(kind, summaryWidth)
 	}
-	_, err := fmt.Fprintf(w.out, "%6d  %s  %s%s\n", ev.Sequence,
+	_, err := fmt.Fprintf(w.out, "%s%6d  %s  %s%s\n", w.origin.columns(name(ev.TenantID), name(ev.ExecutionID)), ev.Sequence,
 		w.colours.paint(text.Faint, stamp(ev.Timestamp, w.layout)), w.colours.paint(eventColour(ev.Event), kind), said)
 	return err
 }

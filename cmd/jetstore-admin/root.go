@@ -120,7 +120,9 @@ func (a *app) logCommands() []*cobra.Command {
 
 // operateCommands are about the log as a whole.
 func (a *app) operateCommands() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		a.consumerCommand(),
+	}
 }
 
 // grouping makes a command that only holds others: alone it prints its help, and what
