@@ -206,10 +206,7 @@ func checkServer(nc *nats.Conn) error {
 	if have == "" {
 		return nil // not connected just now: what is asked next says so
 	}
-	if versionLess(have, MinServerVersion) {
-		return fmt.Errorf("%w: %s, need %s", enact.ErrServerTooOld, have, MinServerVersion)
-	}
-	return nil
+	return CheckServerVersion(have)
 }
 
 func versionLess(a, b string) bool {
