@@ -122,6 +122,8 @@ func (a *app) logCommands() []*cobra.Command {
 func (a *app) operateCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.consumerCommand(),
+		a.benchCommand(),
+		a.doctorCommand(),
 	}
 }
 

@@ -207,7 +207,7 @@ func TestPatterns(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	r := Unreachable(enact.ErrClosed)
+	r := Unreachable(enact.ErrClosed, "")
 	require.Equal(t, Fail, r.Worst)
 	require.Len(t, r.Findings, 1)
 }

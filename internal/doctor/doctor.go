@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -55,13 +56,13 @@ func (r *Report) add(findings ...Finding) {
 	}
 }
 
-// Unreachable is the report on a log that there is no connection to.
-func Unreachable(err error) Report {
+// Unreachable is the report on a log that there is no connection to: cause says why, mend
+// what to do ("": what there is to do in general).
+func Unreachable(cause error, mend string) Report {
 	var r Report
 	r.add(Finding{
-		Check: checkConnection, Status: Fail, Found: err.Error(),
-		Means: "no program can reach the log this way",
-		Mend:  "check the address, the credentials and that the server runs",
+		Check: checkConnection, Status: Fail, Found: cause.Error(), Means: "no program can reach the log this way",
+		Mend: cmp.Or(mend, "check the address, the credentials and that the server runs"),
 	})
 	return r
 }
@@ -76,6 +77,7 @@ type Patient struct {
 	// syncs elsewhere is not its own to say.
 	Embedded bool
 	System   *nats.Conn // of the system account; nil: none
+	Unheard  []string   // what else was to be asked, and why it could not be
 	Monitors []string   // base URLs of servers' monitoring, as in http://n1:8222
 	// Role is whose connection this is: what an operator may do, a writer must not be able
 	// to. "": not known.

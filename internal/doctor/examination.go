@@ -23,7 +23,6 @@ type examination struct {
 	base    jetstore.Layout // of the whole log
 	layout  jetstore.Layout // of what is looked at
 	servers serverSet
-	unheard []string // where servers were asked for, and what came of it
 	streams []*stream
 	lost    error // why the streams are not known
 

@@ -77,7 +77,7 @@ func (set serverSet) sorted() []*serverFacts {
 // findServers asks for the servers wherever they may be asked: each for its greeting, the
 // system account, the monitoring.
 func (x *examination) findServers(ctx context.Context) {
-	x.servers = make(serverSet)
+	x.servers, x.Unheard = make(serverSet), slices.Clone(x.Unheard)
 	if id := x.Conn.ConnectedServerId(); id != "" {
 		s := x.servers.met(id)
 		s.name, s.version = x.Conn.ConnectedServerName(), x.Conn.ConnectedServerVersion()
@@ -90,7 +90,7 @@ func (x *examination) findServers(ctx context.Context) {
 	}
 	for _, base := range x.Monitors {
 		if err := x.askMonitor(ctx, base); err != nil {
-			x.unheard = append(x.unheard, "monitoring "+base+": "+ask.Why(err))
+			x.Unheard = append(x.Unheard, "monitoring "+base+": "+ask.Why(err))
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (x *examination) greetings(ctx context.Context) {
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
-					x.unheard = append(x.unheard, addr+": "+ask.Why(err))
+					x.Unheard = append(x.Unheard, addr+": "+ask.Why(err))
 					return
 				}
 				s := x.servers.met(g.ID)
@@ -144,7 +144,7 @@ func (x *examination) greetings(ctx context.Context) {
 		wg.Wait()
 		next = addresses(found)
 	}
-	slices.Sort(x.unheard)
+	slices.Sort(x.Unheard)
 }
 
 // addresses returns the TCP addresses in URLs as nats.go and servers give them. Those of
@@ -237,7 +237,7 @@ func (x *examination) askSystem(ctx context.Context) {
 		err = errors.Join(err, parseErr)
 	}
 	if err != nil {
-		x.unheard = append(x.unheard, "system account: "+ask.Why(err))
+		x.Unheard = append(x.Unheard, "system account: "+ask.Why(err))
 	}
 }
 
@@ -357,8 +357,8 @@ func versions(_ context.Context, x *examination) []Finding {
 			Mend: "give the system account (--system-context) or the servers' monitoring (--monitor)",
 		})
 	}
-	if len(x.unheard) > 0 {
-		found = append(found, Finding{Check: check, Status: Unknown, Found: "no word from " + strings.Join(x.unheard, "; ")})
+	if len(x.Unheard) > 0 {
+		found = append(found, Finding{Check: check, Status: Unknown, Found: "no word from " + strings.Join(x.Unheard, "; ")})
 	}
 	return found
 }
