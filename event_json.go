@@ -194,7 +194,7 @@ func (u Unreadable) MarshalJSON() ([]byte, error) { return u.appendJSON(nil, fal
 
 // StoredEvent is an event as the log holds it. Its JSON is the seed's
 // StoredEvent: the keys sequence, execution_id, tenant_id, event and timestamp in
-// that order, then position and metadata where they are set.
+// that order, then position, metadata, traceparent and tracestate where they are set.
 type StoredEvent struct {
 	Sequence    uint64 // within the execution, from 1, without gaps
 	ExecutionID ExecutionID
@@ -203,23 +203,40 @@ type StoredEvent struct {
 	Timestamp   time.Time         // when the event occurred, UTC
 	Position    uint64            // stream sequence of the event's record; 0: not known
 	Metadata    map[string]string // of the event's append; nil: none
+	Trace       TraceContext      // of the event's append; zero: none, or none that is valid
 }
 
 func (s *StoredEvent) fields(f []field) []field {
 	f = append(f, required("sequence", &s.Sequence), required("execution_id", &s.ExecutionID),
 		required("tenant_id", &s.TenantID), required("event", &s.Event), required("timestamp", &s.Timestamp))
-	return append(f, optional("position", &s.Position), optional("metadata", &s.Metadata))
+	return append(f, optional("position", &s.Position), optional("metadata", &s.Metadata),
+		optional("traceparent", &s.Trace.Parent), optional("tracestate", &s.Trace.State))
+}
+
+// unset reports whether a field beyond the seed's has nothing to say.
+func (s *StoredEvent) unset(f *field) bool {
+	switch f.ptr {
+	case &s.Position:
+		return s.Position == 0
+	case &s.Metadata:
+		return len(s.Metadata) == 0
+	case &s.Trace.Parent:
+		return s.Trace.Parent == ""
+	case &s.Trace.State:
+		return s.Trace.State == ""
+	}
+	return false
 }
 
 // AppendJSON appends the event's JSON to dst, on one line. It returns an
 // [*EventError] (ErrInvalidEvent) if the event has no JSON form.
 func (s StoredEvent) AppendJSON(dst []byte) ([]byte, error) {
-	var buf [8]field
+	var buf [12]field
 	start := len(dst)
 	dst = slices.Grow(dst, 2*usualEvent)
 	sep := byte('{')
 	for _, f := range s.fields(buf[:0]) {
-		if f.opt && (f.ptr == &s.Position && s.Position == 0 || f.ptr == &s.Metadata && len(s.Metadata) == 0) {
+		if f.opt && s.unset(&f) {
 			continue
 		}
 		var err error

@@ -26,6 +26,7 @@ type AppendOptions struct {
 	IdempotencyKey    string            // "": none
 	Metadata          map[string]string // stored with every event of the append; nil: none
 	Timestamp         time.Time         // of the events; zero: the time of the call
+	Trace             TraceContext      // stored with every event of the append; zero: none of the caller's
 	OneEventPerRecord bool              // stage a batch with one event a message
 }
 
@@ -53,6 +54,9 @@ func (o AppendOptions) Validate() error {
 		return &OptionError{Option: "IdempotencyKey", Reason: "is not valid UTF-8"}
 	}
 	if err := validateTime("Timestamp", o.Timestamp); err != nil {
+		return err
+	}
+	if err := o.Trace.Validate(); err != nil {
 		return err
 	}
 	if n := len(o.Metadata); n > MaxMetadataPairs {

@@ -34,6 +34,13 @@ func TestStoredEventText(t *testing.T) {
 			func(s *enact.StoredEvent) { s.Position, s.Metadata = 7, map[string]string{"b": "<2>", "a": "1\n"} },
 			strings.Replace(storedText(`{"type":"execution_resumed"}`), `00Z"}`, `00Z","position":7,"metadata":{"a":"1\n","b":"<2>"}}`, 1),
 		},
+		{
+			"a trace context where there is one",
+			func(s *enact.StoredEvent) {
+				s.Position, s.Trace = 7, enact.TraceContext{Parent: "00-1", State: "a=1"} // whatever it is
+			},
+			strings.Replace(storedText(`{"type":"execution_resumed"}`), `00Z"}`, `00Z","position":7,"traceparent":"00-1","tracestate":"a=1"}`, 1),
+		},
 		{"only a position", func(s *enact.StoredEvent) { s.Position = 7 }, strings.Replace(storedText(`{"type":"execution_resumed"}`), `00Z"}`, `00Z","position":7}`, 1)},
 		{"empty metadata is none", func(s *enact.StoredEvent) { s.Metadata = map[string]string{} }, storedText(`{"type":"execution_resumed"}`)},
 		{"times in UTC", func(s *enact.StoredEvent) { s.Timestamp = s.Timestamp.In(time.FixedZone("", 7200)) }, storedText(`{"type":"execution_resumed"}`)},

@@ -160,7 +160,7 @@ func Follow(ctx context.Context, store *jetstore.Store, filter Filter, handler H
 	}
 	defer att.Close()
 	f := &follower{
-		cfg: cfg, handler: handler, selects: filter.selects(),
+		cfg: cfg, handler: observed(store, "", handler), selects: filter.selects(),
 		reader: reader{site: siteOf(att), store: store},
 	}
 	return f.run(ctx, filter)

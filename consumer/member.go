@@ -65,7 +65,7 @@ func (g *Group) Run(ctx context.Context, handler Handler) error {
 	}
 	defer att.Close()
 	m := &member{
-		reader: reader{site: siteOf(att), store: g.store}, group: g, handler: handler,
+		reader: reader{site: siteOf(att), store: g.store}, group: g, handler: observed(g.store, g.name, handler),
 		heartbeat: g.cfg.heartbeat, floor: g.floor, freed: make(chan struct{}, 1), began: time.Now(),
 	}
 	m.finished, _ = lru.New[uint64, struct{}](finishedPositions)

@@ -169,7 +169,7 @@ func (t *tail) deliver(ctx context.Context, m item) error {
 	}
 	t.end.Sequence, t.end.Position, t.end.Chain = r.Last(), r.Position, r.Link.Chain
 	for _, ev := range events {
-		if err := t.pass(ev); err != nil {
+		if err := t.pass(ctx, ev); err != nil {
 			return err
 		}
 	}
@@ -203,7 +203,7 @@ func (t *tail) catchUp(ctx context.Context, atLeast uint64) error {
 			if err != nil {
 				return err
 			}
-			if err := t.pass(ev); err != nil {
+			if err := t.pass(ctx, ev); err != nil {
 				return err
 			}
 		}
@@ -224,11 +224,12 @@ func (t *tail) ended(ctx context.Context) error {
 }
 
 // pass yields one event, unless the tail begins behind it.
-func (t *tail) pass(ev enact.StoredEvent) error {
+func (t *tail) pass(ctx context.Context, ev enact.StoredEvent) error {
 	if ev.Sequence <= t.last {
 		return nil
 	}
 	t.last = ev.Sequence
+	delivered(ctx, t.store, &ev)
 	if !t.yield(ev, nil) || t.cfg.untilEnd && enact.Terminal(ev.Event) {
 		return errDone
 	}

@@ -35,7 +35,7 @@ func (s *Store) AppendBatch(ctx context.Context, execution enact.ExecutionID, te
 // atomic by nature; more are staged as one transaction. Without an expectation an
 // append that another writer overtook is sent again behind that writer's; with one
 // it is an [*enact.ConflictError].
-func (s *Store) Commit(ctx context.Context, batch enact.Batch) (enact.Receipt, error) {
+func (s *Store) Commit(ctx context.Context, batch enact.Batch) (receipt enact.Receipt, err error) {
 	ctx, end, err := s.begin(ctx)
 	if err != nil {
 		return enact.Receipt{}, err
@@ -44,9 +44,21 @@ func (s *Store) Commit(ctx context.Context, batch enact.Batch) (enact.Receipt, e
 	if s, err = s.of(ctx, batch.TenantID); err != nil {
 		return enact.Receipt{}, err
 	}
+	ctx, seen := s.Observe(ctx, Operation{
+		Kind: Appending, Stream: s.cfg.stream, Tenant: batch.TenantID, Execution: batch.ExecutionID,
+		Events: len(batch.Events), Origin: batch.Options.Trace,
+	})
+	if seen.Watched() {
+		defer func() {
+			seen.End(Outcome{Err: err, First: receipt.First, Last: receipt.Last, Duplicate: receipt.Duplicate})
+		}()
+	}
 	c := &commit{s: s, batch: &batch, key: execution{batch.TenantID, batch.ExecutionID}}
 	if c.texts, err = batch.Encode(); err != nil {
 		return enact.Receipt{}, err
+	}
+	if batch.Options.Trace.IsZero() {
+		batch.Options.Trace = s.traceContext(ctx)
 	}
 	if c.id, err = uuid.NewV7(); err != nil {
 		return enact.Receipt{}, err
@@ -275,7 +287,7 @@ func (g *group) encode(ctx context.Context, l *lane) error {
 			TenantID: l.key.tenant, ExecutionID: l.key.id, Sequence: tail.Sequence + 1,
 			Times:    times[next : next+n],
 			Commit:   record.Commit{ID: lead.id, Index: i + 1, Of: len(groups)},
-			Metadata: opts.Metadata,
+			Metadata: opts.Metadata, TraceParent: opts.Trace.Parent, TraceState: opts.Trace.State,
 		}
 		if i == 0 {
 			r.Key = opts.IdempotencyKey

@@ -22,6 +22,7 @@ type attempt struct {
 	incarnation string
 	messages    []*nats.Msg
 	sent        bool // a copy may be under way, or stored
+	resolving   bool // a call of Resolve is about it
 }
 
 // errUnproven ends an attempt whose outcome was not proven before its context ended.
@@ -62,7 +63,7 @@ func (s *Store) send(ctx context.Context, a *attempt) (position uint64, err erro
 	for try := 0; ; try++ {
 		may := send
 		if a.sent {
-			position, may, cause = s.settle(ctx, a, cause)
+			position, may, cause = s.settled(ctx, a, cause)
 			if may == done {
 				return position, cause
 			}
@@ -117,13 +118,48 @@ func (s *Store) deliver(ctx context.Context, a *attempt) (position uint64, err e
 	if len(a.messages) == 1 {
 		return s.asks.publish(ctx, s.cfg.stream, a.messages[0])
 	}
-	return s.stage(ctx, s.cfg.stream, a.messages)
+	ctx, seen := s.Observe(ctx, a.operation(s, Staging))
+	position, err = s.stage(ctx, s.cfg.stream, a.messages)
+	seen.End(Outcome{Err: err})
+	return position, err
 }
 
 // errNotSent says that no message which could commit the attempt was sent.
 var errNotSent = errors.New("enact: not sent")
 
 func notSent(err error) error { return fmt.Errorf("%w: %w", errNotSent, err) }
+
+// settled is settle, of which the tracers are told.
+func (s *Store) settled(ctx context.Context, a *attempt, cause error) (position uint64, may verdict, err error) {
+	if a.resolving {
+		return s.settle(ctx, a, cause)
+	}
+	ctx, seen := s.Observe(ctx, a.operation(s, Resolving))
+	position, may, err = s.settle(ctx, a, cause)
+	if may == done {
+		seen.End(Outcome{Err: err})
+	} else {
+		seen.End(Outcome{Err: errUnproven})
+	}
+	return position, may, err
+}
+
+// operation describes what is done with the attempt.
+func (a *attempt) operation(s *Store, kind OperationKind) Operation {
+	op := Operation{Kind: kind, Stream: s.cfg.stream, Tenant: a.key.tenant, Execution: a.key.id, Records: len(a.messages)}
+	if h := a.messages[0].Header; kind == Resolving {
+		op.Origin = enact.TraceContext{Parent: header(h, record.HeaderTraceParent), State: header(h, record.HeaderTraceState)}
+	}
+	return op
+}
+
+// header returns the first value of a header, spelled as it is written.
+func header(h nats.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
 
 // settle looks for proof of what became of an attempt whose last sending ended in
 // cause. Where it finds none, err says why.

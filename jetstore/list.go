@@ -16,7 +16,7 @@ import (
 // in which the entries that count were stored, each while its creation was under way.
 //
 // With an offset all entries before it are gone through; [Store.Executions] has cursors.
-func (s *Store) ListExecutions(ctx context.Context, tenant enact.TenantID, limit, offset int) ([]enact.ExecutionID, error) {
+func (s *Store) ListExecutions(ctx context.Context, tenant enact.TenantID, limit, offset int) (executions []enact.ExecutionID, err error) {
 	ctx, end, err := s.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,11 @@ func (s *Store) ListExecutions(ctx context.Context, tenant enact.TenantID, limit
 	if s, err = s.of(ctx, tenant); err != nil {
 		return nil, err
 	}
-	executions := []enact.ExecutionID{}
+	ctx, seen := s.Observe(ctx, Operation{Kind: Listing, Stream: s.cfg.index(), Tenant: tenant})
+	if seen.Watched() {
+		defer func() { seen.End(Outcome{Err: err, Events: len(executions)}) }()
+	}
+	executions = []enact.ExecutionID{}
 	if limit == 0 {
 		return executions, nil
 	}

@@ -43,7 +43,9 @@ type config struct {
 	keyWindow  int
 	codecs     codec.Set
 	write      codec.Codec
-	tracer     Tracer // nil: none
+	tracer     Tracer    // nil: none
+	telemetry  telemetry // what its options say
+	watchers   *watchers // nil: none
 	natsOpts   []nats.Option
 	context    string // of the nats CLI; "": none
 	replicas   int
@@ -67,6 +69,11 @@ func newConfig(opts []Option) (*config, error) {
 			return nil, err
 		}
 	}
+	own, err := c.telemetry.tracers()
+	if err != nil {
+		return nil, err
+	}
+	c.watchers = watchersOf(append(own, c.tracer)...)
 	return c, nil
 }
 

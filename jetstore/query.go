@@ -34,6 +34,10 @@ func (s *Store) Executions(ctx context.Context, q enact.Query) (page []enact.Exe
 	if s, err = s.of(ctx, q.Tenant); err != nil {
 		return nil, "", err
 	}
+	ctx, seen := s.Observe(ctx, Operation{Kind: Listing, Stream: s.cfg.index(), Tenant: q.Tenant})
+	if seen.Watched() {
+		defer func() { seen.End(Outcome{Err: err, Events: len(page)}) }()
+	}
 	var l *listing
 	var reach uint64
 	var reachErr error

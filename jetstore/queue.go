@@ -139,6 +139,7 @@ func (l *lane) gather(c *commit) *group {
 		n := req.c
 		next := first + uint64(events)
 		if !n.shareable() || !n.batch.Options.Expect.Holds(next-1) || !maps.Equal(n.batch.Options.Metadata, c.batch.Options.Metadata) ||
+			!sameTrace(n.batch.Options.Trace, c.batch.Options.Trace) ||
 			events+len(n.batch.Events) > maxShared || size+n.size() > record.MaxBytes-reservedHeaders(c) ||
 			!record.TimesFit(c.times[0], n.times[0]) {
 			break
@@ -149,6 +150,10 @@ func (l *lane) gather(c *commit) *group {
 	}
 	return g
 }
+
+// sameTrace reports whether appends of two trace contexts may share a record, which has
+// one. Those that are recorded may not: what is linked to one of them would show another.
+func sameTrace(a, b enact.TraceContext) bool { return a == b || !a.Sampled() && !b.Sampled() }
 
 // maxShared bounds the events of a shared record, so that their times fit its headers.
 const maxShared = 512

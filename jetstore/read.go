@@ -15,7 +15,7 @@ func (s *Store) LoadEvents(ctx context.Context, execution enact.ExecutionID, opt
 }
 
 // LoadEventsAfter implements enact.Reader.
-func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID, afterSeq uint64, opts ...enact.ReadOption) ([]enact.StoredEvent, error) {
+func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID, afterSeq uint64, opts ...enact.ReadOption) (events []enact.StoredEvent, err error) {
 	ctx, end, err := s.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -28,9 +28,13 @@ func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID
 	if s, err = s.ofRead(ctx, &o); err != nil {
 		return nil, err
 	}
+	ctx, seen := s.Observe(ctx, s.loading(execution, &o))
+	if seen.Watched() {
+		defer func() { seen.End(Outcome{Err: err, Events: len(events)}) }()
+	}
 	rd := s.newReading(execution, afterSeq, o, within)
 	defer rd.close()
-	events := []enact.StoredEvent{}
+	events = []enact.StoredEvent{}
 	for {
 		page, err := rd.next(ctx)
 		if err != nil {
@@ -41,6 +45,15 @@ func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID
 		}
 		events = append(events, page...)
 	}
+}
+
+// loading describes a read.
+func (s *Store) loading(execution enact.ExecutionID, o *enact.ReadOptions) Operation {
+	op := Operation{Kind: Loading, Stream: s.cfg.stream, Execution: execution}
+	if o.TenantID != nil {
+		op.Tenant = *o.TenantID
+	}
+	return op
 }
 
 // within is the wait for a page of a call that is counted in already.
@@ -59,6 +72,11 @@ func (s *Store) Events(ctx context.Context, execution enact.ExecutionID, afterSe
 			yield(enact.StoredEvent{}, err)
 			return
 		}
+		ctx, seen := part.Observe(ctx, part.loading(execution, &o))
+		read := 0
+		if seen.Watched() {
+			defer func() { seen.End(Outcome{Err: err, Events: read}) }()
+		}
 		rd := part.newReading(execution, afterSeq, o, part.begin)
 		defer rd.close()
 		for err == nil {
@@ -70,6 +88,7 @@ func (s *Store) Events(ctx context.Context, execution enact.ExecutionID, afterSe
 				if err = ctx.Err(); err != nil {
 					break
 				}
+				read++
 				if !yield(ev, nil) {
 					return
 				}

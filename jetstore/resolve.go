@@ -38,7 +38,7 @@ func (a *attempt) unknown(cause error, c *commit, first uint64) error {
 // The error may come from another process, through JSON. Other errors:
 // enact.ErrInvalidOption (it is not an error that a store returned),
 // enact.ErrCorrupt, enact.ErrClosed.
-func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError) (enact.Receipt, error) {
+func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError) (receipt enact.Receipt, err error) {
 	ctx, end, err := s.begin(ctx)
 	if err != nil {
 		return enact.Receipt{}, err
@@ -50,6 +50,13 @@ func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError)
 	}
 	if s, err = s.of(ctx, a.key.tenant); err != nil {
 		return enact.Receipt{}, err
+	}
+	a.resolving = true
+	op := a.operation(s, Resolving)
+	op.Events = unknown.Events
+	ctx, seen := s.Observe(ctx, op)
+	if seen.Watched() {
+		defer func() { seen.End(Outcome{Err: err, First: receipt.First, Last: receipt.Last}) }()
 	}
 	position, err := s.send(ctx, a)
 	switch {

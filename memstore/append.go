@@ -80,6 +80,7 @@ func (s *Store) store(h *history, batch enact.Batch, encoded [][]byte) *record {
 		count:    len(encoded),
 		position: s.position,
 		key:      batch.Options.IdempotencyKey,
+		trace:    batch.Options.Trace,
 	}
 	if len(batch.Options.Metadata) > 0 {
 		rec.metadata = maps.Clone(batch.Options.Metadata)

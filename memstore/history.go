@@ -28,6 +28,7 @@ type record struct {
 	chain    enact.Chain
 	key      string            // idempotency key; "": none
 	metadata map[string]string // nil: none
+	trace    enact.TraceContext
 }
 
 // event is one event, encoded.
@@ -93,6 +94,7 @@ func (h *history) load(i int) (enact.StoredEvent, error) {
 		Timestamp:   e.at,
 		Position:    e.rec.position,
 		Metadata:    maps.Clone(e.rec.metadata),
+		Trace:       e.rec.trace,
 	}, nil
 }
 

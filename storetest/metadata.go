@@ -73,6 +73,22 @@ func metadata() []sentence {
 			f.append(note(5), enact.WithMetadata(one))
 			require.Equal(f.t, one, f.loadN(1, enact.Backwards(), enact.Limit(1))[0].Metadata)
 		}},
+		{"a trace context is kept with every event of the append", func(f *fixture) {
+			trace := enact.TraceContext{Parent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", State: "vendor=a:b,other=1"}
+			f.append(note(1))
+			f.appendBatch(notes(2, 3), enact.WithTraceContext(trace))
+			f.appendBatch(notes(4, 5), enact.WithTraceContext(trace), enact.WithOneEventPerRecord())
+			for _, e := range f.loadN(5) {
+				if e.Sequence == 1 {
+					require.Zero(f.t, e.Trace)
+				} else {
+					require.Equal(f.t, trace, e.Trace)
+				}
+			}
+			_, err := f.store.Append(f.ctx, f.execution, f.tenant, note(6), enact.WithTraceContext(enact.TraceContext{Parent: "no trace\r\nEnact-Count: 2"}))
+			require.ErrorIs(f.t, err, enact.ErrInvalidOption)
+			f.loadN(5)
+		}},
 		{"metadata over its limits is refused and nothing is stored", func(f *fixture) {
 			cases := []struct {
 				name     string

@@ -61,10 +61,10 @@ func (imp *importer) compare(ctx context.Context, x *importing, g *group) error 
 }
 
 // sameEvent reports whether two events are equal by value: ids, sequence, instant,
-// metadata, and the event's JSON. Positions may differ.
+// metadata, trace context, and the event's JSON. Positions may differ.
 func sameEvent(a, b enact.StoredEvent) bool {
 	if a.Sequence != b.Sequence || a.ExecutionID != b.ExecutionID || a.TenantID != b.TenantID ||
-		!a.Timestamp.Equal(b.Timestamp) || !maps.Equal(a.Metadata, b.Metadata) {
+		!a.Timestamp.Equal(b.Timestamp) || !maps.Equal(a.Metadata, b.Metadata) || a.Trace != b.Trace {
 		return false
 	}
 	x, err1 := enact.AppendEvent(nil, a.Event)

@@ -107,15 +107,17 @@ func TestImportKeepsEverything(t *testing.T) {
 		var lines []byte
 		latest := make([]uint64, len(ids))
 		metadata := make([]map[string]string, len(ids))
+		traces := make([]enact.TraceContext, len(ids))
 		for range rapid.IntRange(1, 40).Draw(t, "events") {
 			i := rapid.IntRange(0, len(ids)-1).Draw(t, "which")
 			if rapid.Bool().Draw(t, "new metadata") {
-				metadata[i] = eventgen.Metadata().Draw(t, "metadata")
+				metadata[i], traces[i] = eventgen.Metadata().Draw(t, "metadata"), eventgen.TraceContext().Draw(t, "trace")
 			}
 			latest[i]++
 			ev := enact.StoredEvent{
 				Sequence: latest[i], ExecutionID: ids[i], TenantID: tenants[i%len(tenants)],
 				Event: eventgen.Event().Draw(t, "event"), Timestamp: eventgen.Time().Draw(t, "time"), Metadata: metadata[i],
+				Trace: traces[i],
 			}
 			lines, err = ev.AppendJSON(lines)
 			require.NoError(t, err)

@@ -60,7 +60,7 @@ func (x *importing) latest() uint64 {
 	return x.stored + uint64(len(x.group.events))
 }
 
-// group is a run of consecutive lines of one execution with the same metadata.
+// group is a run of consecutive lines of one execution with the same metadata and trace context.
 type group struct {
 	known  bool // the log has their sequences: they are compared, not stored
 	events []enact.StoredEvent
@@ -122,7 +122,7 @@ func (g *group) takes(ev *enact.StoredEvent, known bool, size int) bool {
 		return true
 	}
 	first, last := &g.events[0], &g.events[n-1]
-	return g.known == known && ev.Sequence == last.Sequence+1 && maps.Equal(ev.Metadata, first.Metadata) &&
+	return g.known == known && ev.Sequence == last.Sequence+1 && maps.Equal(ev.Metadata, first.Metadata) && ev.Trace == first.Trace &&
 		n < groupEvents && g.bytes+size <= groupBytes && ev.Timestamp.Sub(first.Timestamp).Abs() < groupSpan
 }
 
@@ -243,11 +243,11 @@ func (imp *importer) settle(ctx context.Context, x *importing) error {
 	return nil
 }
 
-// batchOf makes the append of events of one execution with the same metadata.
+// batchOf makes the append of events of one execution with the same metadata and trace context.
 func batchOf(events []enact.StoredEvent, expect enact.Expectation) enact.Batch {
 	b := enact.Batch{
 		TenantID: events[0].TenantID, ExecutionID: events[0].ExecutionID,
-		Options: enact.AppendOptions{Expect: expect, Metadata: events[0].Metadata},
+		Options: enact.AppendOptions{Expect: expect, Metadata: events[0].Metadata, Trace: events[0].Trace},
 	}
 	for _, ev := range events {
 		b.Events = append(b.Events, ev.Event)

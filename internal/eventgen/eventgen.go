@@ -276,8 +276,20 @@ func StoredEvent() *rapid.Generator[enact.StoredEvent] {
 			Timestamp:   Time().Draw(t, "timestamp"),
 			Position:    uint64s().Draw(t, "position"),
 			Metadata:    Metadata().Draw(t, "metadata"),
+			Trace:       TraceContext().Draw(t, "trace"),
 		}
 	})
+}
+
+// TraceContext draws valid trace contexts, and none.
+func TraceContext() *rapid.Generator[enact.TraceContext] {
+	some := rapid.Custom(func(t *rapid.T) enact.TraceContext {
+		return enact.TraceContext{
+			Parent: rapid.StringMatching(`00-[0-9a-f]{31}[1-9a-f]-[1-9a-f][0-9a-f]{15}-0[01]`).Draw(t, "traceparent"),
+			State:  rapid.SampledFrom([]string{"", "a=1", "vendor=a:b,other=1"}).Draw(t, "tracestate"),
+		}
+	})
+	return rapid.OneOf(rapid.Just(enact.TraceContext{}), some)
 }
 
 // History draws the events of one execution, numbered from 1, with times that

@@ -215,10 +215,16 @@ func (r *Record) AppendEvents(ctx context.Context, dst []enact.StoredEvent, code
 	case len(events) != r.Count():
 		return dst, r.Corrupt("payload: codec %q gave %d events for %d", r.Codec, len(events), r.Count())
 	}
+	// What is none is not handed on: nobody could store it again.
+	trace := enact.TraceContext{Parent: r.TraceParent, State: r.TraceState}
+	if trace.Validate() != nil {
+		trace = enact.TraceContext{}
+	}
 	for i, e := range events {
 		dst = append(dst, enact.StoredEvent{
 			Sequence: r.Sequence + uint64(i), ExecutionID: r.ExecutionID, TenantID: r.TenantID,
 			Event: e, Timestamp: r.Times[i], Position: r.Position, Metadata: maps.Clone(r.Metadata),
+			Trace: trace,
 		})
 	}
 	return dst, nil

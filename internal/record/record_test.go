@@ -36,16 +36,25 @@ func TestEvents(t *testing.T) {
 	require.NoError(t, err)
 	events, err := r.Events(t.Context(), codec.Set{})
 	require.NoError(t, err)
+	trace := enact.TraceContext{Parent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
 	require.Equal(t, []enact.StoredEvent{
 		{
 			Sequence: 22, ExecutionID: testExecution, TenantID: testTenant, Event: enact.ExecutionPaused{Reason: "12.1.1"},
-			Timestamp: r.Times[0], Position: 1110, Metadata: map[string]string{"user": "ann"},
+			Timestamp: r.Times[0], Position: 1110, Metadata: map[string]string{"user": "ann"}, Trace: trace,
 		},
 		{
 			Sequence: 23, ExecutionID: testExecution, TenantID: testTenant, Event: enact.ExecutionPaused{Reason: "12.1.2"},
-			Timestamp: r.Times[1], Position: 1110, Metadata: map[string]string{"user": "ann"},
+			Timestamp: r.Times[1], Position: 1110, Metadata: map[string]string{"user": "ann"}, Trace: trace,
 		},
 	}, events)
+
+	// What is no trace context is not handed on.
+	s.m.Header[HeaderTraceParent] = []string{"another's"}
+	r, err = s.parse()
+	require.NoError(t, err)
+	events, err = r.Events(t.Context(), codec.Set{})
+	require.NoError(t, err)
+	require.Zero(t, events[0].Trace)
 }
 
 func TestEventsUnknownCodec(t *testing.T) {
