@@ -10,13 +10,15 @@ TRACES      ?= $(ENACT_TRACES)
 SCALE       ?= 1
 BENCH_DIR   ?=
 BENCHTIME   ?= 5s
+# Records of the log that bench-fsck checks.
+RECORDS     ?= 1000000
 # Executions that `make listing` creates.
 EXECUTIONS  ?= 100000
 # Modules of their own, for what is too heavy for users of the library.
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-reads bench-cold demo codecs traces torn long histories listing subscribers cover
+.PHONY: help build test race lint fuzz bench bench-reads bench-cold bench-fsck demo codecs traces torn long histories listing subscribers cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +60,9 @@ bench-reads: ## reads of a log of 2 million records (times SCALE) on one server 
 
 bench-cold: ## reads of logs that were not used for minutes, beside appends (40 minutes, 5 GB)
 	$(BIGLOG) -run '^$$' -bench '^BenchmarkColdReads$$' -benchtime 1x
+
+bench-fsck: ## a check of a log of RECORDS records (default 1000000) beside a raw ordered read
+	ENACT_FSCK_RECORDS=$(RECORDS) $(BIGLOG) -run '^$$' -bench '^BenchmarkFsck$$' -benchtime 3x
 
 demo: ## show the log at work
 	$(GO) run ./cmd/jetstore-admin demo

@@ -2,7 +2,6 @@ package fsck_test
 
 import (
 	"bytes"
-	"context"
 	"iter"
 	"slices"
 	"strconv"
@@ -182,9 +181,11 @@ func TestFaults(t *testing.T) {
 			want:  []finding{inLog(fsck.BadRecord, "acme/a", 7, a[3])}, heads: true,
 		},
 		{
-			name:  "changed header: commit",
-			spoil: func(l *log) { l.records.Edit(a[3]).Header.Set(record.HeaderCommit, logtest.NewCommit(time.Now()).String()+" 1/1") },
-			want:  []finding{inLog(fsck.BrokenChain, "acme/a", 7, a[3])}, heads: true,
+			name: "changed header: commit",
+			spoil: func(l *log) {
+				l.records.Edit(a[3]).Header.Set(record.HeaderCommit, logtest.NewCommit(time.Now()).String()+" 1/1")
+			},
+			want: []finding{inLog(fsck.BrokenChain, "acme/a", 7, a[3])}, heads: true,
 		},
 		{
 			name: "changed header: chain",
@@ -213,10 +214,8 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:  "message replaced by another in the middle",
-			spoil: func(l *log) { l.records.Set(a[4], l.records.At(c[0])) },
-			want: []finding{
-				inLog(fsck.MissingRecord, "acme/a", 8, a[4]), inLog(fsck.BadRecord, "globex/c", 1, a[4]),
-			},
+			spoil: func(l *log) { l.records.Set(a[4], &nats.Msg{Subject: "enact.globex.x"}) },
+			want:  []finding{inLog(fsck.ForeignMessage, "globex/x", 0, a[4]), inLog(fsck.MissingRecord, "acme/a", 8, a[4])},
 		},
 		{
 			name: "messages removed in a row",
@@ -247,7 +246,7 @@ func TestFaults(t *testing.T) {
 			spoil: func(l *log) {
 				l.records.Messages = l.records.Messages[:a[7]-l.records.First]
 			},
-			want: []finding{inLog(fsck.MissingEnd, "acme/a", 13, a[6]), inLog(fsck.MissingEnd, "acme/b", 13, b[11])}, heads: true,
+			want: []finding{inLog(fsck.MissingEnd, "acme/a", 14, a[6]), inLog(fsck.MissingEnd, "acme/b", 13, b[11])}, heads: true,
 		},
 		{
 			name:  "last message of the log removed",
@@ -255,8 +254,13 @@ func TestFaults(t *testing.T) {
 			want:  []finding{{fsck.MissingMessage, "ENACT", "", 0, b[12], 0}},
 		},
 		{
-			name:  "execution removed, with its entry",
-			spoil: func(l *log) { for _, p := range c { l.records.Set(p, nil) }; l.index.Messages = slices.Delete(l.index.Messages, 2, 3) },
+			name: "execution removed, with its entry",
+			spoil: func(l *log) {
+				for _, p := range c {
+					l.records.Set(p, nil)
+				}
+				l.index.Messages = slices.Delete(l.index.Messages, 2, 3)
+			},
 			want: []finding{
 				{fsck.MissingMessage, "ENACT", "", 0, c[0], 0}, {fsck.MissingMessage, "ENACT", "", 0, c[1], 0}, inLog(fsck.MissingEnd, "globex/c", 1, c[2]),
 			}, heads: true,
@@ -272,9 +276,13 @@ func TestFaults(t *testing.T) {
 			want:  []finding{inLog(fsck.RewrittenEnd, "globex/c", 3, c[2])}, heads: true,
 		},
 		{
-			name:  "swapped pair",
-			spoil: func(l *log) { x, y := l.records.At(b[6]), l.records.At(b[7]); l.records.Set(b[6], y); l.records.Set(b[7], x) },
-			want:  []finding{inLog(fsck.SwappedRecords, "acme/b", 8, b[6])}, heads: true,
+			name: "swapped pair",
+			spoil: func(l *log) {
+				x, y := l.records.At(b[6]), l.records.At(b[7])
+				l.records.Set(b[6], y)
+				l.records.Set(b[7], x)
+			},
+			want: []finding{inLog(fsck.SwappedRecords, "acme/b", 8, b[6])}, heads: true,
 		},
 		{
 			name: "swapped payloads",
@@ -329,9 +337,12 @@ func TestFaults(t *testing.T) {
 				lost := crashed
 				lost.Execution, lost.Commit = "a", logtest.NewCommit(at)
 				l.index.Add(lost.Entry())
+				l.index.Config.Duplicates = 100 * time.Millisecond
+				l.index.Add(l.index.Messages[0])
 			},
 			want: []finding{
 				inIndex(fsck.CrashedCreation, "acme/x", s.entry["c"]+1), inIndex(fsck.LostCreation, "acme/a", s.entry["c"]+2),
+				inIndex(fsck.RepeatedEntry, "acme/a", s.entry["c"]+3),
 			}, heads: true,
 		},
 		{
@@ -406,5 +417,3 @@ func TestFaults(t *testing.T) {
 		})
 	}
 }
-
-var _ context.Context

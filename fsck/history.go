@@ -32,11 +32,13 @@ type history struct {
 
 // trouble is what went wrong lately in a history.
 type trouble struct {
-	Damaged []uint64    // positions since the last record taken where something else stands
-	Doubt   bool        // the next record may deviate: the last one was not what it should be
-	Other   enact.Chain // zero, or what the next record may follow instead of the tail's value
-	Jump    *jump
-	Bad     uint64 // position of the last record that a finding names
+	Damaged []uint64 // positions since the last record taken where something else stands
+	Doubt   bool     // the next record may deviate: the last one was not what it should be
+	// Other is what the next record may follow instead of the tail's value, if the last record's
+	// chain was broken; its number of events is then not known for sure. Else zero.
+	Other enact.Chain
+	Jump  *jump
+	Bad   uint64 // position of the last record that a finding names
 }
 
 // jump is a hole that was just met. If the record that seems to be missing comes next, the
@@ -144,7 +146,7 @@ func (h *history) follow(r *record.Record, found func(Finding)) bool {
 func deviation(r *record.Record, before record.Tail, t trouble) (Kind, string) {
 	switch {
 	case t.Doubt:
-	case r.Sequence != before.Sequence+1:
+	case r.Sequence != before.Sequence+1 && (t.Other == enact.Chain{} || r.Sequence <= before.RecordSequence):
 		return BadSequence, fmt.Sprintf("record %d begins with event %d, the record before it ends with event %d", r.Link.Number, r.Sequence, before.Sequence)
 	case r.Link.Number != before.Number+1:
 		return BadLink, fmt.Sprintf("record %d follows record %d", r.Link.Number, before.Number)

@@ -34,9 +34,9 @@ type shard struct {
 	in         chan chunk
 	executions map[enact.ExecutionID]*history
 	tenants    map[enact.TenantID]enact.TenantID // one copy of each id
-	report     Report // since the last time that it was collected
-	explained  []span // positions without messages that findings tell of
-	err        error  // the first thing that ended the shard's work
+	report     Report                            // since the last time that it was collected
+	explained  []span                            // positions without messages that findings tell of
+	err        error                             // the first thing that ended the shard's work
 }
 
 // span is a range of positions.

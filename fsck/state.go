@@ -43,22 +43,22 @@ type savedCheck struct {
 
 // savedPart is the check of one log on its way.
 type savedPart struct {
-	Stream         string
-	Log, Index     string // incarnations
-	First, Last    uint64
-	IndexFirst     uint64
-	IndexLast      uint64
-	Began          time.Time
-	Passes, Pass   int
-	HeadsGiven     bool
-	Stage          Stage
-	Source         int
-	Next           uint64
-	LogFilters     []string
-	IndexFilters   []string
-	Gaps, IdxGaps  []span
-	Explained      []span
-	Histories      []savedHistory
+	Stream        string
+	Log, Index    string // incarnations
+	First, Last   uint64
+	IndexFirst    uint64
+	IndexLast     uint64
+	Began         time.Time
+	Passes, Pass  int
+	HeadsGiven    bool
+	Stage         Stage
+	Source        int
+	Next          uint64
+	LogFilters    []string
+	IndexFilters  []string
+	Gaps, IdxGaps []span
+	Explained     []span
+	Histories     []savedHistory
 }
 
 type savedHistory struct {
