@@ -88,16 +88,9 @@ func (c *check) parts(ctx context.Context) error {
 	if !c.saved.PerTenant {
 		return c.part(ctx, c.store, "")
 	}
-	tenants := []enact.TenantID{c.opts.Tenant}
-	if c.opts.Tenant == "" {
-		tenants = nil
-		infos, err := c.store.ListTenants(ctx)
-		if err != nil {
-			return err
-		}
-		for _, info := range infos {
-			tenants = append(tenants, info.TenantID)
-		}
+	tenants, err := tenantsOf(ctx, c.store, c.opts.Tenant)
+	if err != nil {
+		return err
 	}
 	for _, tenant := range tenants {
 		if slices.Contains(c.saved.Done, tenant) {

@@ -124,6 +124,7 @@ func (a *app) operateCommands() []*cobra.Command {
 		a.consumerCommand(),
 		a.benchCommand(),
 		a.doctorCommand(),
+		a.fsckCommand(),
 	}
 }
 
