@@ -69,6 +69,9 @@ func TestScripts(t *testing.T) {
 			"silence":      silence,
 			"context":      writeContext,
 			"longline":     longLine,
+			"publish":      publish,
+			"lose-index":   loseIndex,
+			"make-tenant":  makeTenant,
 		},
 	})
 }
