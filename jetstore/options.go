@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/codec"
@@ -49,6 +50,7 @@ type config struct {
 	natsOpts   []nats.Option
 	context    string // of the nats CLI; "": none
 	replicas   int
+	placement  *jetstream.Placement // nil: the server chooses
 	memory     bool
 	local      bool
 	onShutdown func(context.Context) error
@@ -261,6 +263,19 @@ func WithReplicas(n int) Option {
 			return &enact.OptionError{Option: "WithReplicas", Reason: fmt.Sprintf("%d is not within 0 to 5", n)}
 		}
 		c.replicas = n
+		return nil
+	}
+}
+
+// WithPlacement sets where streams are put that [EnsureStream] creates: in a cluster, ""
+// for the one that the connection leads to, and on servers that have all the tags.
+// Default: wherever there is room.
+func WithPlacement(cluster string, tags ...string) Option {
+	return func(c *config) error {
+		c.placement = nil
+		if cluster != "" || len(tags) > 0 {
+			c.placement = &jetstream.Placement{Cluster: cluster, Tags: tags}
+		}
 		return nil
 	}
 }

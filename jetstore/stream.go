@@ -76,10 +76,7 @@ func ensureStreams(ctx context.Context, nc *nats.Conn, cfg *config) error {
 	}
 	replicas := cfg.replicas
 	if replicas == 0 {
-		replicas = 1
-		if nc.ConnectedClusterName() != "" {
-			replicas = 3
-		}
+		replicas = DefaultReplicas(nc)
 	}
 	// The index first: a log without an index would be a log that cannot be listed.
 	for _, want := range []jetstream.StreamConfig{cfg.indexConfig(time.Now(), replicas), cfg.logConfig(time.Now(), replicas)} {
@@ -140,6 +137,7 @@ func (c *config) baseConfig(name, subject, description string, now time.Time, re
 		Discard:     jetstream.DiscardNew,
 		Storage:     storage,
 		Replicas:    replicas,
+		Placement:   c.placement,
 		MaxMsgs:     -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1,
 		DenyDelete: true, DenyPurge: true,
 		AllowDirect:        true,

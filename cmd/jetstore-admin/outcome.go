@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 )
@@ -27,6 +28,10 @@ func usagef(format string, args ...any) error {
 // process ends with this code and nothing is added.
 type exitCode int
 
+// usageExit is the annotation of a command whose command lines that make no sense have an
+// exit code of their own.
+const usageExit = "usage-exit"
+
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // outcome turns what a command returned into the exit code and a text for stderr,
@@ -41,7 +46,11 @@ func (a *app) outcome(cmd *cobra.Command, err error) (code int, text string) {
 	case ended:
 		return int(result), ""
 	case !a.began || isUsage(err):
-		return exitUsage, fmt.Sprintf("%s: %v\nRun '%s --help' for usage.", programName, err, cmd.CommandPath())
+		code := exitUsage
+		if own, err := strconv.Atoi(cmd.Annotations[usageExit]); err == nil {
+			code = own
+		}
+		return code, fmt.Sprintf("%s: %v\nRun '%s --help' for usage.", programName, err, cmd.CommandPath())
 	case a.interrupt.Err() != nil:
 		return exitError, programName + ": interrupted"
 	}

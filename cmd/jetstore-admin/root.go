@@ -125,6 +125,7 @@ func (a *app) operateCommands() []*cobra.Command {
 		a.benchCommand(),
 		a.doctorCommand(),
 		a.fsckCommand(),
+		a.streamCommand(),
 	}
 }
 
