@@ -67,6 +67,8 @@ func TestScripts(t *testing.T) {
 			"nats-server":  natsServer,
 			"make-streams": makeStreams,
 			"silence":      silence,
+			"break-stream": breakStream,
+			"flip":         flip,
 			"context":      writeContext,
 			"longline":     longLine,
 			"publish":      publish,

@@ -125,7 +125,9 @@ func (a *app) operateCommands() []*cobra.Command {
 		a.benchCommand(),
 		a.doctorCommand(),
 		a.fsckCommand(),
+		a.serverCommand(),
 		a.streamCommand(),
+		a.tenantCommand(),
 	}
 }
 

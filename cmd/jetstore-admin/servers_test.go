@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/enactlog/enact/jetstore"
@@ -93,5 +94,34 @@ func writeContext(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	file := ts.MkAbs(filepath.Join("config", "nats", "context", args[0]+".json"))
 	ts.Check(os.MkdirAll(filepath.Dir(file), 0o700))
+	ts.Check(os.WriteFile(file, data, 0o600))
+}
+
+// breakStream gives the log's stream a limit: break-stream [USER PASSWORD | TOKEN]
+func breakStream(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 2 {
+		ts.Fatalf("usage: break-stream [user password | token]")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	js, err := jetstream.New(connect(ts, args))
+	ts.Check(err)
+	stream, err := js.Stream(ctx, jetstore.DefaultStream)
+	ts.Check(err)
+	config := stream.CachedInfo().Config
+	config.MaxMsgs = 100_000
+	_, err = js.UpdateStream(ctx, config)
+	ts.Check(err)
+}
+
+// flip turns over a bit in the middle of a file: flip FILE
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: flip file")
+	}
+	file := ts.MkAbs(args[0])
+	data, err := os.ReadFile(file)
+	ts.Check(err)
+	data[len(data)/2] ^= 1
 	ts.Check(os.WriteFile(file, data, 0o600))
 }

@@ -39,7 +39,9 @@ type RefusedError struct {
 	Reason string // what the server said
 }
 
-func (e *RefusedError) Error() string { return fmt.Sprintf("backup: stream %s: %s", e.Stream, e.Reason) }
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("backup: stream %s: %s", e.Stream, e.Reason)
+}
 
 // Requester sends one request of the JetStream API, as in "STREAM.INFO.ENACT", and decodes
 // the answer into into. An answer that is an error is returned as [*jetstream.APIError].

@@ -40,7 +40,9 @@ type DamagedError struct {
 	Reason string
 }
 
-func (e *DamagedError) Error() string { return fmt.Sprintf("backup: %s is damaged: %s", e.File, e.Reason) }
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("backup: %s is damaged: %s", e.File, e.Reason)
+}
 
 // sums is what shows that a snapshot is whole.
 type sums struct {
