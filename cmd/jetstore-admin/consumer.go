@@ -127,6 +127,7 @@ func (a *app) consumerPauseCommand() *cobra.Command {
 		tenant tenantFlag
 		length time.Duration
 		until  string
+		end    time.Time
 	)
 	cmd := &cobra.Command{
 		Use:   "pause NAME",
@@ -138,10 +139,6 @@ The pause ends by itself, or with "consumer resume".`,
 		Args: cobra.ExactArgs(1),
 	}
 	run := a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, args []string) error {
-		end := time.Now().Add(length)
-		if until != "" {
-			end, _ = time.Parse(time.RFC3339, until)
-		}
 		if err := consumer.Pause(ctx, log, args[0], end); err != nil {
 			return err
 		}
@@ -149,8 +146,9 @@ The pause ends by itself, or with "consumer resume".`,
 		return nil
 	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if until != "" {
-			if at, err := time.Parse(time.RFC3339, until); err != nil || !at.After(time.Now()) {
+		if end = time.Now().Add(length); until != "" {
+			var err error
+			if end, err = time.Parse(time.RFC3339, until); err != nil || !end.After(time.Now()) {
 				return usagef("--until %q is not a time to come as in 2006-01-02T15:04:05Z", until)
 			}
 		} else if length <= 0 {
@@ -249,7 +247,7 @@ func (a *app) printConsumer(ctx context.Context, log *jetstore.Store, name strin
 		{"Client", inline(info.Client, summaryWidth)},
 		{"Subjects", subjectsOf(&info)},
 		{"Created", stamp(info.Created, clock)},
-		{"Lag", number(info.Lag()) + " records"},
+		{"Lag in records", number(info.Lag())},
 		{"Not sent", number(info.Pending)},
 		{"In flight", strconv.Itoa(info.InFlight)},
 		{"Sent again", strconv.Itoa(info.Redelivered)},

@@ -74,6 +74,8 @@ func TestScripts(t *testing.T) {
 			"publish":      publish,
 			"lose-index":   loseIndex,
 			"make-tenant":  makeTenant,
+			"group":        openGroup,
+			"token":        takeToken,
 		},
 	})
 }
