@@ -18,7 +18,7 @@ EXECUTIONS  ?= 100000
 SUBMODULES  := bench/jsonlib
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-reads bench-cold bench-fsck demo codecs traces torn long histories listing subscribers cover
+.PHONY: help build test race lint fuzz bench bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ race: ## the same under the race detector (needs a C compiler; under 12 minutes)
 lint: ## formatting, vet, staticcheck
 	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags traces,mounts,long,biglog,subscribers ./...
+	$(GO) vet -tags traces,mounts,long,biglog,subscribers,faults ./...
 	$(GO) run $(STATICCHECK) ./...
 	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
 
@@ -75,6 +75,16 @@ traces: ## import, restart, export the agent runs in TRACES and compare
 
 torn: ## tests that fill a small file system (needs root, to mount it)
 	$(GO) test -count=1 -tags mounts -run Torn ./integration
+
+# Rounds and seed of integration; 0 rounds are as many as each fault needs, seed 0 is the time.
+# CLUSTERS run side by side, three servers and eight client processes each.
+ROUNDS   ?= 0
+SEED     ?= 0
+CLUSTERS ?= 2
+REPORT   ?=
+
+integration: ## clusters under faults, with history checkers (needs root, to mount; ROUNDS, SEED, REPORT)
+	ENACT_FAULT_ROUNDS=$(ROUNDS) ENACT_FAULT_REPORT="$(abspath $(REPORT))" $(GO) test -count=1 -tags faults -timeout 3h -parallel $(CLUSTERS) -v -run '^TestFaults' ./integration -seed $(SEED)
 
 long: ## the integration tests with ten times the rounds
 	$(GO) test -count=1 -tags long -timeout 2h -v ./integration

@@ -38,6 +38,9 @@ var roles = map[string]func(script []byte, l line) error{
 func play(role string) int {
 	f, ok := roles[role]
 	if !ok {
+		f, ok = taggedRoles[role]
+	}
+	if !ok {
 		fmt.Fprintf(os.Stderr, "no role is named %q\n", role)
 		return 2
 	}
