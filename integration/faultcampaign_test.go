@@ -212,12 +212,38 @@ func (c *campaign) ask(stream string, among []*natstest.Server, cond func(*clust
 	return info
 }
 
-// awaitWhole waits until every replica of the log has what its leader has.
+// awaitWhole waits until every replica of the log has what its leader has, and all servers
+// agree on who leads: none goes on that was deposed.
 func (c *campaign) awaitWhole() {
 	c.t.Helper()
 	for _, stream := range []string{jetstore.DefaultStream, jetstore.DefaultStream + "_INDEX"} {
-		c.ask(stream, c.servers, (*cluster).whole)
+		c.ask(stream, c.servers, func(info *cluster) bool {
+			return info.whole() && !slices.ContainsFunc(c.servers, func(s *natstest.Server) bool { return leaderBy(s, stream) != info.Leader })
+		})
 	}
+}
+
+// leaderBy returns the leader of a stream as a server sees it.
+func leaderBy(s *natstest.Server, stream string) string {
+	var seen struct {
+		Accounts []struct {
+			Streams []struct {
+				Name    string  `json:"name"`
+				Cluster cluster `json:"cluster"`
+			} `json:"stream_detail"`
+		} `json:"account_details"`
+	}
+	if s.Monitor("/jsz?streams=true", &seen) != nil {
+		return ""
+	}
+	for _, account := range seen.Accounts {
+		for _, one := range account.Streams {
+			if one.Name == stream {
+				return one.Cluster.Leader
+			}
+		}
+	}
+	return ""
 }
 
 // leader returns the server that leads the log's stream.
@@ -271,10 +297,10 @@ func (c *campaign) append(s *jetstore.Store, ctx context.Context, number int, na
 func (c *campaign) run(hand []*fault, total *totals) {
 	c.episodes = append(c.episodes, nil) // rounds count from 1
 	for _, f := range hand {
+		c.awaitWhole()
 		c.tell(order{Round: uint32(len(c.episodes))})
 		e := &episode{fault: f}
 		c.episodes = append(c.episodes, e)
-		c.awaitWhole()
 		c.awaitWrites()
 		e.began = clock()
 		f.do(c)
