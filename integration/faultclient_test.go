@@ -73,6 +73,7 @@ type operation struct {
 	Name    string `json:",omitempty"` // part of its events
 	Events  int    `json:",omitempty"`
 	Expect  enact.Expectation
+	Patient bool `json:",omitempty"` // its time-out was left to the store
 	Outcome outcome
 	Receipt enact.Receipt
 	Unknown *enact.UnknownOutcomeError `json:",omitempty"`
@@ -357,6 +358,8 @@ func (w *worker) send(ctx context.Context, name string, n int, opts ...enact.App
 	}
 	op := w.call(opAppend)
 	op.Name, op.Events, op.Expect = name, n, b.Options.Expect
+	_, limited := ctx.Deadline()
+	op.Patient = !limited
 	var err error
 	op.Receipt, err = w.store.Commit(ctx, b)
 	op.settle(err)

@@ -30,7 +30,7 @@ type fault struct {
 // The faults. Those that need an election take 4 to 9 s, which is why a long run has more
 // of the others.
 var faultKinds = []*fault{
-	{name: "leader killed (-9)", do: (*campaign).killLeader, least: 21, share: 3},
+	{name: leaderKilled, do: (*campaign).killLeader, least: 21, share: 3},
 	{name: "follower killed (-9)", do: (*campaign).killFollower, least: 4, share: 8},
 	{name: "leader paused until another leads", do: (*campaign).pauseLeader, deposes: true, least: 6, share: 2},
 	{name: "server paused for less", do: (*campaign).pauseAny, least: 10, share: 22},
@@ -45,8 +45,12 @@ var faultKinds = []*fault{
 	{name: stepDown, do: (*campaign).stepDown, least: 6, share: 0},
 }
 
-// stepDown is counted apart: nothing breaks.
-const stepDown = "leader told to step down"
+const (
+	// leaderKilled costs no append an error whose time-out is left to the store.
+	leaderKilled = "leader killed (-9)"
+	// stepDown is counted apart: nothing breaks.
+	stepDown = "leader told to step down"
+)
 
 // dealFaults returns the faults of a run of so many rounds, and step-downs beside them, in
 // a random order: at least those that there are in any run.

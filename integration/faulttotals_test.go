@@ -21,6 +21,7 @@ type totals struct {
 	of      map[*fault]*tally
 	reads   int
 	stale   []time.Duration // reads that were older than what another process had been told
+	delays  []time.Duration // longest appends of rounds in which a leader was killed
 	repeats map[string]int  // of events that groups were given again
 	dead    int
 	lived   int
@@ -95,6 +96,12 @@ func (t *totals) again(group string, n int) {
 	t.repeats[group] += n
 }
 
+func (t *totals) killed(longest time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.delays = append(t.delays, longest)
+}
+
 // settled notes how appends of unknown outcome were settled.
 func (t *totals) settled(o outcome) {
 	t.mu.Lock()
@@ -153,5 +160,7 @@ func (t *totals) markdown() string {
 	if len(t.stale) > 0 {
 		text += fmt.Sprintf(", the oldest by %s", seconds(slices.Max(t.stale)))
 	}
+	text += fmt.Sprintf(". Leaders killed: no error for an append that left its time-out to the store; the longest append of a round p50 %s, p99 %s",
+		seconds(quantile(t.delays, 0.5)), seconds(quantile(t.delays, 0.99)))
 	return text + fmt.Sprintf(". Events that the ordered group was given again: %d, the parallel group: %d.\n", t.repeats[subOrdered], t.repeats[subParallel])
 }

@@ -85,6 +85,7 @@ func (v *verdict) fail(err error) {
 
 func (v *verdict) reach() {
 	v.count()
+	v.checkKills()
 	v.settle()
 	v.each(v.load)
 	require.NoError(v.t, errors.Join(v.wrong...))
@@ -147,6 +148,27 @@ func (v *verdict) unavailable(e *episode) time.Duration {
 		longest, before = max(longest, at-before), at
 	}
 	return time.Duration(longest)
+}
+
+// checkKills: a leader's death costs appends time, and none an error whose time-out was
+// left to the store.
+func (v *verdict) checkKills() {
+	for n, e := range v.episodes {
+		if e == nil || e.fault.name != leaderKilled {
+			continue
+		}
+		longest := time.Duration(0)
+		for _, op := range v.ops {
+			if op.Kind != opAppend || op.Round != uint32(n) || !op.Patient {
+				continue
+			}
+			if op.Outcome != stored && op.Outcome != conflict {
+				v.fail(fmt.Errorf("execution %s: an append ended without an answer when the leader was killed%s", op.Execution, v.by[op.Execution].appendsOf(eventName(op.Name, 0))))
+			}
+			longest = max(longest, time.Duration(op.Return-op.Call))
+		}
+		v.total.killed(longest)
+	}
 }
 
 // settle settles the appends of unknown outcome.

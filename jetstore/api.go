@@ -212,22 +212,29 @@ func (a *api) info(ctx context.Context, stream, filter string) (*streamInfo, err
 	return &resp, nil
 }
 
-// config asks the leader for the stream's configuration.
-func (a *api) config(ctx context.Context, stream string) (c *jetstream.StreamConfig, incarnation string, err error) {
+// config asks the leader for the stream's configuration, and for the state of its replicas.
+func (a *api) config(ctx context.Context, stream string) (c *jetstream.StreamConfig, incarnation string, health StreamHealth, err error) {
 	var resp struct {
 		answer
 		Created time.Time      `json:"created"`
 		Config  jsontext.Value `json:"config"`
+		Cluster jsontext.Value `json:"cluster"`
 	}
 	if err := a.request(ctx, "STREAM.INFO."+stream, nil, &resp); err != nil {
-		return nil, "", namedStream(err, stream)
+		return nil, "", health, namedStream(err, stream)
 	}
-	// encoding/json: the configuration's own types are written for it.
-	c = new(jetstream.StreamConfig)
+	// encoding/json: the configuration's own types are written for it, and times in
+	// nanoseconds are what it reads a time.Duration from.
+	c, health = new(jetstream.StreamConfig), StreamHealth{Stream: stream}
 	if err := json.Unmarshal(resp.Config, c); err != nil {
-		return nil, "", fmt.Errorf("enact: configuration of stream %s: %w", stream, err)
+		return nil, "", health, fmt.Errorf("enact: configuration of stream %s: %w", stream, err)
 	}
-	return c, incarnationOf(c.Metadata, resp.Created), nil
+	if len(resp.Cluster) > 0 {
+		if err := json.Unmarshal(resp.Cluster, &health); err != nil {
+			return nil, "", health, fmt.Errorf("enact: replicas of stream %s: %w", stream, err)
+		}
+	}
+	return c, incarnationOf(c.Metadata, resp.Created), health, nil
 }
 
 func namedStream(err error, stream string) error {

@@ -2,7 +2,6 @@ package jetstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -224,23 +223,6 @@ func (s *Store) APIPrefix() string { return s.cfg.apiPrefix }
 
 // Codecs returns the codecs that the store reads with.
 func (s *Store) Codecs() codec.Set { return s.cfg.codecs }
-
-// HealthCheck asks the leaders of both streams for their state and checks that
-// the settings still keep the log's guarantees. Where each tenant has streams, it checks
-// that the server answers; that of [Store.Tenant] checks a tenant's. Errors are those of
-// [Open].
-func (s *Store) HealthCheck(ctx context.Context) error {
-	ctx, end, err := s.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	if s.tenants != nil {
-		return errors.Join(checkServer(s.asks.nc), s.asks.nc.FlushWithContext(ctx), s.reads.nc.FlushWithContext(ctx))
-	}
-	_, err = check(ctx, s.cfg, s.asks)
-	return err
-}
 
 // Shutdown refuses new calls, ends the subscribers, waits for the calls in flight,
 // closes the connections that the store made, and, for an embedded server, stops it. If

@@ -92,7 +92,7 @@ func ensureStreams(ctx context.Context, nc *nats.Conn, cfg *config) error {
 // answers are errors that pass.
 func ensure(ctx context.Context, a *api, want jetstream.StreamConfig) error {
 	for try := 0; ; try++ {
-		_, _, err := a.config(ctx, want.Name)
+		_, _, _, err := a.config(ctx, want.Name)
 		if errors.Is(err, enact.ErrStreamNotFound) {
 			var created answer
 			err = a.request(ctx, "STREAM.CREATE."+want.Name, want, &created)
@@ -167,6 +167,7 @@ func (c *config) indexConfig(now time.Time, replicas int) jetstream.StreamConfig
 type streams struct {
 	log, index string        // incarnations
 	window     time.Duration // in which the index stream knows a message id again
+	health     []StreamHealth
 }
 
 // check holds the server and both streams against what the log needs.
@@ -181,15 +182,17 @@ func check(ctx context.Context, cfg *config, a *api) (found streams, err error) 
 		{cfg.index(), cfg.indexSubject(), &found.index},
 		{cfg.stream, cfg.logSubject(), &found.log},
 	} {
+		var health StreamHealth
 		have, err := retry(ctx, func() (c *jetstream.StreamConfig, err error) {
-			c, *want.incarnation, err = a.config(ctx, want.name)
+			c, *want.incarnation, health, err = a.config(ctx, want.name)
 			return c, err
 		})
 		if err != nil {
-			return streams{}, err
+			return found, err
 		}
+		found.health = append(found.health, health)
 		if problems := streamProblems(have, want.subject, cfg.memory); len(problems) > 0 {
-			return streams{}, &enact.StreamConfigError{Stream: want.name, Problems: problems}
+			return found, &enact.StreamConfigError{Stream: want.name, Problems: problems}
 		}
 		if want.name == cfg.index() {
 			found.window = have.Duplicates
