@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/freeport"
 	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 )
@@ -20,18 +20,11 @@ import (
 // cluster starts three servers with a system account; each has the further configuration.
 func cluster(t *testing.T, further string) []*server.Server {
 	t.Helper()
-	var (
-		routes []string
-		held   []net.Listener
-	)
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		routes = append(routes, "nats://"+l.Addr().String())
-		held = append(held, l)
-	}
-	for _, l := range held {
-		require.NoError(t, l.Close()) // together, so that the ports differ
+	ports, err := freeport.Find(3)
+	require.NoError(t, err)
+	var routes []string
+	for _, port := range ports {
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", port))
 	}
 	confs := make([]string, 3)
 	for i := range confs {

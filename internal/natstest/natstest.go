@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +21,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/enactlog/enact/internal/freeport"
 )
 
 // startTimeout bounds a start, buildTimeout a build from an empty cache.
@@ -376,13 +377,8 @@ func Eventually(tb testing.TB, timeout time.Duration, cond func() bool, why func
 // freePorts returns ports of 127.0.0.1 that nobody uses just now.
 func freePorts(tb testing.TB, n int) []int {
 	tb.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		check(tb, err)
-		defer func() { _ = l.Close() }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
+	ports, err := freeport.Find(n)
+	check(tb, err)
 	return ports
 }
 

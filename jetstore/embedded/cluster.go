@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/freeport"
 )
 
 // Cluster is several servers in this process that form one JetStream cluster on
@@ -31,7 +31,7 @@ func StartCluster(ctx context.Context, dir string, n int, opts ...Option) (*Clus
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(n)
+	ports, err := freeport.Find(n)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)
 	}
@@ -57,20 +57,6 @@ func StartCluster(ctx context.Context, dir string, n int, opts ...Option) (*Clus
 		return nil, errors.Join(err, c.Shutdown(ctx))
 	}
 	return c, nil
-}
-
-// freePorts returns ports that nobody uses just now.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		// Closed on return, so that the ports differ.
-		defer func() { _ = l.Close() }()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // ready waits until the cluster has a leader that knows all its servers.
