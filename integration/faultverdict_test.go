@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/fsck"
 )
 
 const (
@@ -92,6 +94,7 @@ func (v *verdict) reach() {
 	v.each(v.check)
 	v.fail(v.checkLists())
 	v.fail(v.checkSubscribers())
+	v.fail(v.checkLog())
 	require.NoError(v.t, errors.Join(v.wrong...))
 }
 
@@ -227,6 +230,24 @@ func (v *verdict) load(h *history) {
 		d.add(nameOf(ev))
 		h.digests = append(h.digests, d.sum)
 	}
+}
+
+// checkLog checks the log as a whole, on each of its replicas.
+func (v *verdict) checkLog() error {
+	ctx, cancel := context.WithTimeout(v.t.Context(), faultPatience)
+	defer cancel()
+	found, err := fsck.Check(ctx, v.store, fsck.Options{EachReplica: true})
+	if err != nil || !found.Clean() {
+		return fmt.Errorf("fsck: %+v: %w", found, cmp.Or(err, errors.New("not clean")))
+	}
+	events := 0
+	for _, h := range v.by {
+		events += len(h.events)
+	}
+	if found.Events != uint64(events) || len(found.Streams) != 1 || len(found.Streams[0].Replicas) != len(v.servers) {
+		return fmt.Errorf("fsck: %d events were read, it counts %d: %+v", events, found.Events, found.Streams)
+	}
+	return nil
 }
 
 // strict reports whether no leader was deposed without knowing it while the execution
