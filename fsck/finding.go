@@ -152,7 +152,7 @@ func (r *Report) Clean() bool { return r.Faults == 0 && r.Unchecked == 0 }
 
 // add counts a finding and keeps it, unless there are enough.
 func (r *Report) add(most int, f Finding) {
-	f.Severity = f.Kind.Severity()
+	f.Severity, f.missing, f.headAt = f.Kind.Severity(), 0, 0
 	switch f.Severity {
 	case Fault:
 		r.Faults++

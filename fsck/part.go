@@ -21,7 +21,7 @@ const (
 	// and back pointers, about 100, and its place in a map.
 	perExecution = 400
 	// progressEvery is how many messages lie between two calls of the progress function.
-	progressEvery = 10_000
+	progressEvery = 1000
 	// grace is how long the shards may go on when a check is broken off.
 	grace = 10 * time.Second
 )

@@ -71,6 +71,9 @@ func (s *shard) run(ctx context.Context) {
 }
 
 func (s *shard) found(f Finding) {
+	if f.TenantID != "" && !s.within(f.TenantID) {
+		return
+	}
 	if f.Stream == "" {
 		f.Stream = s.stream
 	}
@@ -133,10 +136,12 @@ func (s *shard) record(ctx context.Context, m message) error {
 		return nil
 	}
 	h := s.history(r.TenantID, r.ExecutionID)
-	s.report.Records++
-	s.report.Events += uint64(r.Count())
-	if h.First == 0 {
-		s.report.Executions++
+	if s.within(r.TenantID) {
+		s.report.Records++
+		s.report.Events += uint64(r.Count())
+		if h.First == 0 {
+			s.report.Executions++
+		}
 	}
 	events, err := r.Events(ctx, s.codecs)
 	if err != nil && ctx.Err() != nil {
@@ -237,18 +242,17 @@ func (s *shard) finish(ctx context.Context) error {
 	for id, first := range s.executions {
 		var other *history // the first with records
 		for h := first; h != nil; h = h.next {
+			switch {
+			case h.First == 0 || s.perTenant:
+			case other == nil:
+				other = h
+			case s.within(h.Tenant):
+				s.found(twoTenants(id, h, other))
+			default:
+				s.found(twoTenants(id, other, h))
+			}
 			if !s.within(h.Tenant) {
 				continue
-			}
-			if h.First > 0 {
-				if other != nil && !s.perTenant {
-					s.found(Finding{
-						Kind: TwoTenants, TenantID: h.Tenant, ExecutionID: id, Position: h.First,
-						Reason: fmt.Sprintf("tenant %q has an execution of this id, which begins at position %d", clip(string(other.Tenant)), other.First),
-					})
-				} else {
-					other = h
-				}
 			}
 			h.end(id, s.ending(ctx, id, h))
 			if s.err != nil {
@@ -260,6 +264,14 @@ func (s *shard) finish(ctx context.Context) error {
 		}
 	}
 	return s.err
+}
+
+// twoTenants tells of a history whose id another has, too.
+func twoTenants(id enact.ExecutionID, h, other *history) Finding {
+	return Finding{
+		Kind: TwoTenants, TenantID: h.Tenant, ExecutionID: id, Position: h.First,
+		Reason: fmt.Sprintf("tenant %q has an execution of this id, which begins at position %d", clip(string(other.Tenant)), other.First),
+	}
 }
 
 // ending passes findings about a history's end on, but for a torn batch whose other records
