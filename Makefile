@@ -92,6 +92,7 @@ long: ## the integration tests with ten times the rounds
 histories: ## the checks of concurrent histories and random faults in the numbers that are promised
 	$(GO) test -count=1 -timeout 30m -v -run '^Test(Linearizable|ReadAfterAcknowledge|RandomFaults)$$' ./jetstore -args -full
 	$(GO) test -count=1 -timeout 30m -run '^TestFaultsInAHistory$$' ./jetstore -args -full
+	$(GO) test -count=1 -timeout 30m -run '^TestOneFaultIsFound$$' ./fsck -args -full
 
 listing: ## processes create EXECUTIONS (default 100000), some are killed, and lists are compared
 	ENACT_LISTING_EXECUTIONS=$(EXECUTIONS) $(GO) test -count=1 -timeout 1h -v -run TestListsOfManyCreators ./integration

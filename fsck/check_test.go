@@ -383,7 +383,7 @@ func TestBesideWriters(t *testing.T) {
 			}
 		})
 	}
-	for range 15 {
+	for range 5 {
 		report := check(t, t.Context(), store, fsck.Options{Memory: 20_000})
 		require.Empty(t, report.Findings)
 	}

@@ -34,10 +34,11 @@ type feed struct {
 	got     chan *nats.Msg
 	timer   *time.Timer
 	owed    int    // messages that were asked for and are to come
-	pending uint64 // messages behind the last one
+	pending uint64 // messages to come, as the server counts them
 }
 
 type consumerInfo struct {
+	Pending uint64       `json:"num_pending"`
 	Cluster *clusterInfo `json:"cluster"`
 }
 
@@ -73,6 +74,7 @@ func makeFeed(ctx context.Context, s *source, position uint64) (f *feed, at stri
 		f.close()
 		return nil, "", err
 	}
+	f.pending = info.Pending
 	if info.Cluster != nil {
 		at = info.Cluster.Leader
 	}

@@ -93,7 +93,7 @@ type Finding struct {
 	// Repair is what [Repair] would do; "": it is kept as it is.
 	Repair string `json:"repair,omitempty"`
 
-	missing uint64 // number of records that are not there
+	missing uint64 // records that are not there: up to Position, of a torn batch behind it
 	headAt  uint64 // position that a head names
 }
 

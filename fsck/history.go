@@ -173,7 +173,7 @@ func (h *history) place(r *record.Record, before record.Tail, doubt bool, found 
 	case doubt:
 	case c.Index == 1 && last.Index < last.Of:
 		found(Finding{
-			Kind: TornBatch, TenantID: h.Tenant, ExecutionID: r.ExecutionID, Sequence: before.RecordSequence, Position: before.Position,
+			missing: uint64(last.Of - last.Index), Kind: TornBatch, TenantID: h.Tenant, ExecutionID: r.ExecutionID, Sequence: before.RecordSequence, Position: before.Position,
 			Reason: fmt.Sprintf("the batch ends with record %d of %d, and the history goes on", last.Index, last.Of),
 		})
 	case c.Index > 1 && (c.ID != last.ID || c.Of != last.Of || c.Index != last.Index+1):
@@ -255,9 +255,9 @@ func (h *history) end(id enact.ExecutionID, found func(Finding)) {
 		t.Jump = nil
 	}
 	damaged := t != nil && len(t.Damaged) > 0
-	if c := h.Commit; c.Index < c.Of && !damaged {
+	if c := h.Commit; c.Index < c.Of && !damaged && len(h.Heads) == 0 { // a head tells that the batch was whole
 		found(Finding{
-			Kind: TornBatch, TenantID: h.Tenant, ExecutionID: id, Sequence: h.Tail.RecordSequence, Position: h.Tail.Position,
+			missing: uint64(c.Of - c.Index), Kind: TornBatch, TenantID: h.Tenant, ExecutionID: id, Sequence: h.Tail.RecordSequence, Position: h.Tail.Position,
 			Reason: fmt.Sprintf("the history ends with record %d of %d of a batch: the batch is torn", c.Index, c.Of),
 		})
 	}

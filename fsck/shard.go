@@ -80,6 +80,8 @@ func (s *shard) found(f Finding) {
 	switch f.Kind {
 	case MissingRecord:
 		s.explain(f.Position-min(f.missing, f.Position)+1, f.Position)
+	case TornBatch:
+		s.explain(f.Position+1, f.Position+f.missing)
 	case MissingEnd:
 		s.explain(f.headAt, f.headAt)
 		// The head's position means something only in the stream that it was kept of.
@@ -318,8 +320,8 @@ func (s *shard) listed(ctx context.Context, id enact.ExecutionID, h *history) er
 			continue
 		case h.First > 0:
 			f.Reason = fmt.Sprintf("the execution was created by commit %s, not by this entry's", origin)
-		case h.Trouble != nil:
-			continue // its messages are no records: told of already
+		case h.Trouble != nil || len(h.Heads) > 0:
+			continue // it had records: told of already
 		default:
 			under, err := s.underWay(ctx, id, h.Tenant, e)
 			if err != nil {

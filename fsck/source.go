@@ -241,13 +241,19 @@ func (s *source) readFeed(ctx context.Context, next *uint64, last uint64, r read
 		return err
 	}
 	defer f.close()
-	for *next <= last {
+	for *next <= last && f.pending > 0 {
 		m, err := f.next(ctx)
 		if err != nil {
 			return err
 		}
 		if m.position > last {
-			break
+			if s.filter == "" {
+				if err := s.hole(ctx, next, last+1, r); err != nil {
+					return err
+				}
+			}
+			*next = last + 1
+			return nil
 		}
 		if m.position < *next {
 			return fmt.Errorf("fsck: the consumer goes back from position %d to %d", *next, m.position)
@@ -261,12 +267,8 @@ func (s *source) readFeed(ctx context.Context, next *uint64, last uint64, r read
 			return &handlerError{err}
 		}
 		*next = m.position + 1
-		if f.pending == 0 && *next <= last {
-			return nil // it has no more: the leader says whether that is so
-		}
 	}
-	*next = max(*next, last+1)
-	return nil
+	return nil // where it has no more, the leader says whether that is so
 }
 
 // hole looks at positions that the copy has no message at. Those that the leader has are
