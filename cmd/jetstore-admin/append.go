@@ -48,6 +48,11 @@ next to each other, or none is. EXECUTION may be "new", which makes an id.`,
 				return err
 			}
 			return a.withStore(ctx, writes, func(store *jetstore.Store) error {
+				if a.connection.perTenant && a.connection.store != "" {
+					if err := store.EnsureTenant(ctx, batch.TenantID); err != nil {
+						return err
+					}
+				}
 				receipt, err := store.Commit(ctx, batch)
 				if err != nil {
 					return err

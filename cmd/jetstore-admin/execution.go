@@ -20,7 +20,9 @@ func (a *app) executionCommand() *cobra.Command {
   jetstore-admin execution show --store ./data exec_2yB8…`,
 	}
 	grouping(cmd)
-	cmd.AddCommand(a.lsCommand(), a.showCommand(), a.eventsCommand(), a.tailCommand())
+	cmd.AddCommand(
+		a.diffCommand(), a.eventsCommand(), a.headCommand(), a.lsCommand(), a.showCommand(), a.tailCommand(), a.verifyCommand(),
+	)
 	return cmd
 }
 

@@ -56,6 +56,8 @@ func (a *app) export(ctx context.Context, store *jetstore.Store, args []string, 
 	if err != nil {
 		return err
 	}
+	bar := a.progress("executions", int64(len(runs)), countUnit)
+	defer bar.end()
 	events := 0
 	write := func(w io.Writer) error {
 		for _, run := range runs {
@@ -64,6 +66,7 @@ func (a *app) export(ctx context.Context, store *jetstore.Store, args []string, 
 				return err
 			}
 			events += n
+			bar.add(1)
 		}
 		return nil
 	}
@@ -73,6 +76,7 @@ func (a *app) export(ctx context.Context, store *jetstore.Store, args []string, 
 		err = replaceFile(flags.file, write)
 	}
 	if err == nil {
+		bar.end()
 		a.notice("%s of %s exported", counted(events, "event"), counted(len(runs), "execution"))
 	}
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,6 +29,9 @@ const (
 type importer struct {
 	store  *jetstore.Store
 	dryRun bool
+
+	perTenant    bool // each tenant has streams, and ids of its own
+	makesTenants bool // the streams of new tenants are made
 
 	executions map[executionKey]*importing
 	unborn     []*importing                         // executions new to the log, in the order of their first lines
@@ -146,7 +150,7 @@ func (imp *importer) execution(ctx context.Context, at lineAt, ev enact.StoredEv
 	if x := imp.executions[key]; x != nil {
 		return x, nil
 	}
-	head, err := imp.store.Head(ctx, key.id, enact.InTenant(key.tenant))
+	head, err := imp.head(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +168,26 @@ func (imp *importer) execution(ctx context.Context, at lineAt, ev enact.StoredEv
 	return x, nil
 }
 
+// head returns the end of what the log has of an execution.
+func (imp *importer) head(ctx context.Context, key executionKey) (enact.Head, error) {
+	head, err := imp.store.Head(ctx, key.id, enact.InTenant(key.tenant))
+	switch {
+	case !imp.makesTenants || !errors.Is(err, enact.ErrStreamNotFound):
+		return head, err
+	case imp.dryRun:
+		return enact.Head{}, nil
+	}
+	if err := imp.store.EnsureTenant(ctx, key.tenant); err != nil {
+		return head, err
+	}
+	return imp.store.Head(ctx, key.id, enact.InTenant(key.tenant))
+}
+
 // claim refuses an execution id that another tenant has.
 func (imp *importer) claim(ctx context.Context, key executionKey) error {
+	if imp.perTenant {
+		return nil
+	}
 	owner := imp.tenants[key.id]
 	if owner == "" {
 		head, err := imp.store.Head(ctx, key.id)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -23,7 +24,7 @@ func TestListInfos(t *testing.T) {
 	}
 	for limit := range 9 {
 		for offset := range 9 {
-			infos, err := listInfos(t.Context(), store, "acme", limit, offset)
+			infos, next, err := listInfos(t.Context(), store, enact.Query{Tenant: "acme"}, limit, offset)
 			require.NoError(t, err)
 			got := []enact.ExecutionID{}
 			for _, info := range infos {
@@ -32,10 +33,37 @@ func TestListInfos(t *testing.T) {
 			}
 			rest := want[min(offset, len(want)):]
 			require.Equal(t, rest[:min(limit, len(rest))], got, "limit %d, offset %d", limit, offset)
+			if limit == 0 || len(got) < limit {
+				continue
+			}
+			// The rest is where the cursor says.
+			for next != "" {
+				infos, next, err = listInfos(t.Context(), store, enact.Query{Tenant: "acme", Cursor: next}, 1, 0)
+				require.NoError(t, err)
+				for _, info := range infos {
+					got = append(got, info.ExecutionID)
+				}
+			}
+			require.Equal(t, rest, got, "limit %d, offset %d", limit, offset)
 		}
 	}
 	require.NoError(t, store.Conn().PublishMsg(&nats.Msg{Subject: store.Subjects().Execution("acme", "e6")}))
-	infos, err := listInfos(t.Context(), store, "acme", 1, 0)
+	infos, _, err := listInfos(t.Context(), store, enact.Query{Tenant: "acme"}, 1, 0)
 	require.NoError(t, err)
 	require.Contains(t, infos[0].Error, "corrupt")
+}
+
+func TestParseWhen(t *testing.T) {
+	now := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
+	for text, want := range map[string]string{
+		"2026-05-03T12:00:00+02:00": "2026-05-03T10:00:00Z", "2026-05-03": "2026-05-03T00:00:00Z", "24h": "2026-05-03T10:00:00Z", "0s": "2026-05-04T10:00:00Z",
+	} {
+		got, err := parseWhen(text, now)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got.UTC().Format(time.RFC3339), text)
+	}
+	for _, text := range []string{"", "yesterday", "-1h", "2026-13-01", "24"} {
+		_, err := parseWhen(text, now)
+		require.Error(t, err, text)
+	}
 }

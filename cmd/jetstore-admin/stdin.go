@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"os"
 )
 
 // input returns stdin, whose reads end with ctx. It must be closed.
@@ -18,4 +19,12 @@ func (a *app) input(ctx context.Context) io.ReadCloser {
 		pw.CloseWithError(err)
 	}()
 	return pr
+}
+
+// openInput opens a file, or stdin for "-".
+func (a *app) openInput(ctx context.Context, file string) (io.ReadCloser, error) {
+	if file == "-" {
+		return a.input(ctx), nil
+	}
+	return os.Open(file)
 }
