@@ -4,11 +4,8 @@
 package natstest
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,18 +15,14 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/gofrs/flock"
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/enactlog/enact/internal/freeport"
+	"github.com/enactlog/enact/internal/natsproc"
 )
 
-// startTimeout bounds a start, buildTimeout a build from an empty cache.
-const (
-	startTimeout = time.Minute
-	buildTimeout = 5 * time.Minute
-)
+// startTimeout bounds a start.
+const startTimeout = time.Minute
 
 // Options of a server. The zero value is a single node of the version that the
 // project is built with, on a directory of the test's own, synced before each
@@ -42,14 +35,6 @@ type Options struct {
 	Processors   int    // that run the server's code at a time; 0: the machine's
 	JetStream    string // further lines of the configuration's jetstream block
 	Extra        string // further lines of configuration
-	Monitor      bool   // serves the monitoring endpoints, see Server.Monitor
-
-	// Dirs are the directories of a cluster's servers: "", or none, for those under Dir.
-	Dirs []string
-	// Route returns the address under which a cluster's server reaches another, given the
-	// one that the other listens on. nil: that one. With it the servers do not tell each
-	// other where else they are, so that there is no way around it.
-	Route func(from, to int, address string) string
 
 	NATS []nats.Option // for the connection that asks whether the server serves
 }
@@ -62,9 +47,7 @@ type Server struct {
 	bin  string
 	args []string
 	port int
-	http int // port of the monitoring endpoints, 0: none
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
+	proc *natsproc.Process // nil: not started yet
 	log  string
 }
 
@@ -72,29 +55,8 @@ type Server struct {
 // has not yet. A build that fails, fails the test.
 func Binary(tb testing.TB, version string) string {
 	tb.Helper()
-	if version == "" {
-		version = server.VERSION
-	}
-	cache, err := os.UserCacheDir()
+	bin, err := natsproc.Binary(tb.Context(), version)
 	check(tb, err)
-	dir := filepath.Join(cache, "enact-test", "nats-server-"+version)
-	check(tb, os.MkdirAll(dir, 0o750))
-	// Test packages run side by side: one builds, the others wait.
-	lock := flock.New(filepath.Join(dir, "lock"))
-	check(tb, lock.Lock())
-	defer func() { check(tb, lock.Unlock()) }()
-	bin := filepath.Join(dir, "nats-server")
-	if _, err := os.Stat(bin); err == nil {
-		return bin
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "install", "github.com/nats-io/nats-server/v2@v"+version)
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatalf("natstest: build nats-server %s: %v\n%s", version, err, out)
-	}
 	return bin
 }
 
@@ -111,50 +73,20 @@ func Start(tb testing.TB, opts Options) *Server {
 func StartCluster(tb testing.TB, n int, opts Options) []*Server {
 	tb.Helper()
 	ports := freePorts(tb, 2*n)
+	var routes []string
+	for i := range n {
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[n+i]))
+	}
 	servers := make([]*Server, n)
 	for i := range servers {
 		o := opts
 		o.Dir = filepath.Join(dirOf(tb, opts), fmt.Sprintf("n%d", i+1))
-		if i < len(opts.Dirs) && opts.Dirs[i] != "" {
-			o.Dir = opts.Dirs[i]
-		}
-		cluster := fmt.Sprintf("cluster { name: test, listen: \"127.0.0.1:%d\", no_advertise: true, %s }", ports[n+i], routes(i, ports[n:], opts.Route))
+		cluster := fmt.Sprintf("cluster { name: test, listen: \"127.0.0.1:%d\", no_advertise: true, routes: [%s] }",
+			ports[n+i], strings.Join(routes, ", "))
 		servers[i] = newServer(tb, o, fmt.Sprintf("n%d", i+1), ports[i], cluster)
 	}
 	StartAll(servers)
 	return servers
-}
-
-// StartAll starts servers at once, also after they were killed or stopped, and waits until
-// all serve.
-func StartAll(servers []*Server) {
-	for _, s := range servers {
-		s.launch()
-	}
-	for _, s := range servers {
-		s.AwaitReady()
-	}
-}
-
-// routes returns the configuration of a server's routes to servers that listen on ports.
-func routes(from int, ports []int, route func(from, to int, address string) string) string {
-	var urls []string
-	for to, port := range ports {
-		address := fmt.Sprintf("127.0.0.1:%d", port)
-		if route != nil && to != from {
-			address = route(from, to, address)
-		}
-		if route == nil || to != from {
-			urls = append(urls, "nats://"+address)
-		}
-	}
-	config := fmt.Sprintf("routes: [%s]", strings.Join(urls, ", "))
-	if route != nil {
-		// Servers pass on the addresses of others, under which they try once to reach them
-		// (server/route.go, processImplicitRoute). Nobody listens on this one.
-		config += `, advertise: "127.0.0.1:1"`
-	}
-	return config
 }
 
 func dirOf(tb testing.TB, opts Options) string {
@@ -172,7 +104,6 @@ jetstream {
   {{if not .NoSync}}sync_interval: always{{end}}
   {{.JetStream}}
 }
-{{if .HTTP}}http: "127.0.0.1:{{.HTTP}}"{{end}}
 {{.Cluster}}
 {{.Extra}}
 `))
@@ -183,18 +114,14 @@ func newServer(tb testing.TB, opts Options, name string, port int, cluster strin
 	dir := dirOf(tb, opts)
 	check(tb, os.MkdirAll(dir, 0o750))
 	conf, log := tb.TempDir()+"/server.conf", tb.TempDir()+"/server.log"
-	monitor := 0
-	if opts.Monitor {
-		monitor = freePorts(tb, 1)[0]
-	}
 	f, err := os.Create(conf)
 	check(tb, err)
 	check(tb, configText.Execute(f, map[string]any{
 		"Name": name, "Port": port, "Dir": dir, "NoSync": opts.NoSync, "Cluster": cluster,
-		"JetStream": opts.JetStream, "Extra": opts.Extra, "HTTP": monitor,
+		"JetStream": opts.JetStream, "Extra": opts.Extra,
 	}))
 	check(tb, f.Close())
-	s := &Server{tb: tb, opts: opts, name: name, bin: bin, port: port, http: monitor, log: log}
+	s := &Server{tb: tb, opts: opts, name: name, bin: bin, port: port, log: log}
 	s.args = []string{bin, "-c", conf, "-l", log}
 	if opts.MaxOpenFiles > 0 {
 		s.args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, opts.MaxOpenFiles), "sh"}, s.args...)
@@ -208,35 +135,25 @@ func newServer(tb testing.TB, opts Options, name string, port int, cluster strin
 	return s
 }
 
+// StartAll starts servers at once, also after they were killed or stopped, and waits until
+// all serve.
+func StartAll(servers []*Server) {
+	for _, s := range servers {
+		s.launch()
+	}
+	for _, s := range servers {
+		s.AwaitReady()
+	}
+}
+
 // URL returns the server's client URL, the same over restarts.
 func (s *Server) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
-
-// Monitor asks one of the server's monitoring endpoints, as in "/routez", and decodes the
-// answer. Options.Monitor must be set.
-func (s *Server) Monitor(endpoint string, into any) error {
-	client := http.Client{Timeout: time.Second}
-	defer client.CloseIdleConnections()
-	reply, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", s.http, endpoint))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = reply.Body.Close() }()
-	return json.NewDecoder(reply.Body).Decode(into)
-}
-
-// Log returns what the server has logged, from a byte on, over all its starts.
-func (s *Server) Log(from int) string {
-	s.tb.Helper()
-	data, err := os.ReadFile(s.log)
-	check(s.tb, err)
-	return string(data[min(from, len(data)):])
-}
 
 // Name returns the server's name.
 func (s *Server) Name() string { return s.name }
 
 // PID returns the id of the server's process.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
+func (s *Server) PID() int { return s.proc.PID() }
 
 // Start starts the process, also after a Kill or Stop, and waits until it serves.
 func (s *Server) Start() {
@@ -247,18 +164,13 @@ func (s *Server) Start() {
 
 func (s *Server) launch() {
 	s.tb.Helper()
-	s.cmd = exec.Command(s.args[0], s.args[1:]...)
+	cmd := exec.Command(s.args[0], s.args[1:]...)
 	if n := s.opts.Processors; n > 0 {
-		s.cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", n))
+		cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", n))
 	}
-	// A group of its own: an interrupt of the test is not one of the server.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	check(s.tb, s.cmd.Start())
-	s.done = make(chan struct{})
-	go func(cmd *exec.Cmd, done chan struct{}) {
-		defer close(done)
-		_ = cmd.Wait() // a kill is an error, and what was asked for
-	}(s.cmd, s.done)
+	proc, err := natsproc.Start(cmd)
+	check(s.tb, err)
+	s.proc = proc
 }
 
 // AwaitReady waits until the server answers a JetStream request.
@@ -267,7 +179,7 @@ func (s *Server) AwaitReady() {
 	var last error
 	Eventually(s.tb, startTimeout, func() bool {
 		select {
-		case <-s.done:
+		case <-s.proc.Done():
 			s.tb.Fatalf("natstest: %s ended:\n%s", s.name, tail(s.log))
 		default:
 		}
@@ -294,28 +206,16 @@ func ask(url string, opts ...nats.Option) error {
 }
 
 // Kill ends the process as a crash would, and waits until it is gone.
-func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+func (s *Server) Kill() {
+	if s.proc != nil {
+		s.proc.Kill()
+	}
+}
 
 // Stop ends the process in order, and waits until it is gone.
-func (s *Server) Stop() { s.end(syscall.SIGTERM) }
-
-func (s *Server) end(sig syscall.Signal) {
-	if s.cmd == nil || s.cmd.Process == nil {
-		return
-	}
-	select {
-	case <-s.done:
-		return
-	default:
-	}
-	_ = s.cmd.Process.Signal(sig)
-	// A paused process takes no signal but SIGKILL until it goes on.
-	_ = s.cmd.Process.Signal(syscall.SIGCONT)
-	select {
-	case <-s.done:
-	case <-time.After(startTimeout):
-		_ = s.cmd.Process.Kill()
-		<-s.done
+func (s *Server) Stop() {
+	if s.proc != nil {
+		s.proc.Stop()
 	}
 }
 
@@ -324,10 +224,10 @@ func (s *Server) end(sig syscall.Signal) {
 // others go on until that one has run.
 func (s *Server) Pause() {
 	s.tb.Helper()
-	check(s.tb, s.cmd.Process.Signal(syscall.SIGSTOP))
+	check(s.tb, s.proc.Signal(syscall.SIGSTOP))
 	var status syscall.WaitStatus
 	for {
-		_, err := syscall.Wait4(s.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+		_, err := syscall.Wait4(s.proc.PID(), &status, syscall.WUNTRACED, nil)
 		if !errors.Is(err, syscall.EINTR) {
 			check(s.tb, err)
 			break
@@ -341,7 +241,7 @@ func (s *Server) Pause() {
 // Resume lets a paused process go on.
 func (s *Server) Resume() {
 	s.tb.Helper()
-	check(s.tb, s.cmd.Process.Signal(syscall.SIGCONT))
+	check(s.tb, s.proc.Signal(syscall.SIGCONT))
 }
 
 // URLs returns the servers' client URLs, separated by commas.
