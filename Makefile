@@ -14,14 +14,19 @@ BENCHTIME   ?= 5s
 RECORDS     ?= 1000000
 # Executions that `make listing` creates.
 EXECUTIONS  ?= 100000
+# Where `make cluster` keeps its streams, logs and passwords. TLS=1 is for cluster and up,
+# MONITORING=1 for up.
+CLUSTER_DIR ?= data/cluster
+TLS         ?=
+MONITORING  ?=
 # Modules of their own, for what is too heavy for users of the library.
-SUBMODULES  := bench/jsonlib
+SUBMODULES  := bench/jsonlib integration/power
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint fuzz bench bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers cover
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build everything, the admin program into bin/
 	$(GO) build ./...
@@ -36,7 +41,7 @@ race: ## the same under the race detector (needs a C compiler; under 12 minutes)
 lint: ## formatting, vet, staticcheck
 	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags traces,mounts,long,biglog,subscribers,faults ./...
+	$(GO) vet -tags traces,mounts,long,biglog,subscribers,faults,deployment ./...
 	$(GO) run $(STATICCHECK) ./...
 	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
 
@@ -99,6 +104,42 @@ listing: ## processes create EXECUTIONS (default 100000), some are killed, and l
 
 subscribers: ## subscribers while connections are cut, consumers deleted, leaders restarted (some minutes)
 	$(GO) test -count=1 -tags subscribers -timeout 20m -v -run Subscribers ./integration
+
+.PHONY: cluster up down ps compose-check deploy-test power
+
+deploy-test: ## start the servers that deploy/nats configures, with and without TLS, and lose one
+	$(GO) test -count=1 -tags deployment -timeout 10m -v ./internal/deployment ./internal/cmd/deploy
+
+power: ## servers and clusters lose power (needs root, to mount through FUSE; 1 minute)
+	cd integration/power && $(GO) test -count=1 -parallel 8 -timeout 10m -v ./...
+
+DEPLOY := $(GO) run ./internal/cmd/deploy
+
+cluster: ## three servers without Docker, until Ctrl-C; TLS=1 with TLS
+	$(DEPLOY) cluster --dir $(CLUSTER_DIR) $(if $(TLS),--tls)
+
+COMPOSE  := docker compose -f docker-compose.yml $(if $(TLS),-f deploy/docker-compose.tls.yml) --profile monitoring
+SERVICES := n1 n2 n3 $(if $(MONITORING),exporter-n1 exporter-n2 exporter-n3 prometheus)
+
+up: ## the same with docker compose; TLS=1 with TLS, MONITORING=1 with Prometheus
+	$(DEPLOY) secrets .env
+	$(if $(TLS),$(DEPLOY) certificates deploy/certificates)
+	$(COMPOSE) up --detach --wait $(SERVICES)
+	$(COMPOSE) run --rm --build streams
+
+down: ## stop what make up has started; the volumes stay
+	$(COMPOSE) down
+
+ps: ## what of it runs
+	$(COMPOSE) ps
+
+compose-check: ## let docker compose read the files, where it is at hand
+	@if docker compose version >/dev/null 2>&1; then \
+		env="$$(mktemp)" && trap 'rm -f "$$env"' EXIT && $(DEPLOY) secrets "$$env" && \
+		docker compose --env-file "$$env" --profile monitoring config --quiet && \
+		docker compose --env-file "$$env" -f docker-compose.yml -f deploy/docker-compose.tls.yml config --quiet && \
+		echo "docker compose accepts the files"; \
+	else echo "not checked: there is no docker compose here"; fi
 
 cover: ## test coverage by package
 	$(GO) test -timeout 10m -cover ./...
