@@ -12,6 +12,8 @@ BENCH_DIR   ?=
 BENCHTIME   ?= 5s
 # Records of the log that bench-fsck checks.
 RECORDS     ?= 1000000
+# Of `make bench`: how often each operation is measured at least. Default: 3 seconds.
+ITERATIONS  ?=
 # Executions that `make listing` creates.
 EXECUTIONS  ?= 100000
 # Where `make cluster` keeps its streams, logs and passwords. TLS=1 is for cluster and up,
@@ -23,7 +25,7 @@ MONITORING  ?=
 SUBMODULES  := bench/jsonlib integration/power
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers cover
+.PHONY: help build test race lint fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,8 +55,19 @@ fuzz: ## run every fuzz test for FUZZTIME (default 10s)
 		done; \
 	done
 
-bench: ## run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+# A smoke test of the table writes its page beside the results: its figures say nothing.
+RESULTS      = bench/results/$(shell date -u +%Y%m%dT%H%M%S).txt
+BENCH_PAGE   = $(if $(ITERATIONS),bench/results/smoke.md,docs/benchmarks.md)
+
+bench: ## the table of docs/benchmarks.md (under 15 minutes; ITERATIONS=1: does it run?)
+	@mkdir -p bench/results
+	@set -e; out=$(RESULTS); echo "results: $$out"; \
+	ENACT_BENCH_SMOKE=$(ITERATIONS) $(GO) test -run '^$$' -bench '^BenchmarkTable$$' \
+		-benchtime $(if $(ITERATIONS),$(ITERATIONS)x,3s) -timeout 1h ./bench >$$out 2>&1 || { cat $$out; exit 1; }; \
+	$(GO) run ./bench/report -in $$out -out $(BENCH_PAGE); echo "page: $(BENCH_PAGE)"
+
+bench-all: ## run every benchmark
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 # Only files with the tag, which need minutes and gigabytes.
 BIGLOG = ENACT_BENCH_SCALE=$(SCALE) ENACT_BENCH_DIR="$(abspath $(BENCH_DIR))" $(GO) test -tags biglog -timeout 4h ./bench
@@ -68,6 +81,9 @@ bench-cold: ## reads of logs that were not used for minutes, beside appends (40 
 
 bench-fsck: ## a check of a log of RECORDS records (default 1000000) beside a raw ordered read
 	ENACT_FSCK_RECORDS=$(RECORDS) $(BIGLOG) -run '^$$' -bench '^BenchmarkFsck$$' -benchtime 3x
+
+newcomer: ## the README's path to a first append in a program of one's own
+	.ci/newcomer.sh
 
 demo: ## show the log at work
 	$(GO) run ./cmd/jetstore-admin demo

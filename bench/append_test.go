@@ -20,26 +20,28 @@ import (
 func BenchmarkAppend(b *testing.B) {
 	places(b, func(b *testing.B, p *place) {
 		for _, size := range []int{256, 4096} {
-			b.Run(sizeName(size), func(b *testing.B) {
-				b.ReportAllocs()
-				ctx := context.Background()
-				run := p.store.Execution("acme", enact.NewExecutionID())
-				_, err := run.Append(ctx, payload(size))
-				check(b, err)
-				raw := p.rawWriter("raw." + nuid.Next())
-				data, event := make([]byte, size), payload(size)
-				// The floor is a message of the same bytes, the record's headers included.
-				same, sameData := p.rawWriter("raw."+nuid.Next()), make([]byte, size+recordHeaders)
-				compareFloor(b,
-					func(int) { check(b, raw(ctx, data)) },
-					func(int) {
-						_, err := run.Append(ctx, event)
-						check(b, err)
-					},
-					func(int) { check(b, same(ctx, sameData)) })
-			})
+			b.Run(sizeName(size), func(b *testing.B) { p.compareAppend(b, size) })
 		}
 	})
+}
+
+func (p *place) compareAppend(b *testing.B, size int) {
+	b.ReportAllocs()
+	ctx := context.Background()
+	run := p.store.Execution("acme", enact.NewExecutionID())
+	_, err := run.Append(ctx, payload(size))
+	check(b, err)
+	raw := p.rawWriter("raw." + nuid.Next())
+	data, event := make([]byte, size), payload(size)
+	// The floor is a message of the same bytes, the record's headers included.
+	same, sameData := p.rawWriter("raw."+nuid.Next()), make([]byte, size+recordHeaders)
+	compareFloor(b,
+		func(int) { check(b, raw(ctx, data)) },
+		func(int) {
+			_, err := run.Append(ctx, event)
+			check(b, err)
+		},
+		func(int) { check(b, same(ctx, sameData)) })
 }
 
 // recordHeaders is about how many bytes a record has beside its payload and the check.
@@ -60,24 +62,26 @@ func (p *place) rawWriter(subject string) func(context.Context, []byte) error {
 // The first event of an execution: absence proof, index entry and record, against
 // one publish with a check. The floor is the three requests.
 func BenchmarkFirstAppend(b *testing.B) {
-	places(b, func(b *testing.B, p *place) {
-		b.ReportAllocs()
-		ctx := context.Background()
-		data := make([]byte, 256)
-		compareFloor(b,
-			func(int) { check(b, p.rawWriter("raw."+nuid.Next())(ctx, data)) },
-			func(int) {
-				_, err := p.store.Execution("acme", enact.NewExecutionID()).Append(ctx, enact.ExecutionStarted{})
-				check(b, err)
-			},
-			func(int) {
-				_, err := p.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+rawStream, []byte(`{"subjects_filter":"raw.none"}`))
-				check(b, err)
-				for range 2 {
-					check(b, p.rawWriter("raw."+nuid.Next())(ctx, data))
-				}
-			})
-	})
+	places(b, func(b *testing.B, p *place) { p.compareFirstAppend(b) })
+}
+
+func (p *place) compareFirstAppend(b *testing.B) {
+	b.ReportAllocs()
+	ctx := context.Background()
+	data := make([]byte, 256)
+	compareFloor(b,
+		func(int) { check(b, p.rawWriter("raw."+nuid.Next())(ctx, data)) },
+		func(int) {
+			_, err := p.store.Execution("acme", enact.NewExecutionID()).Append(ctx, enact.ExecutionStarted{})
+			check(b, err)
+		},
+		func(int) {
+			_, err := p.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+rawStream, []byte(`{"subjects_filter":"raw.none"}`))
+			check(b, err)
+			for range 2 {
+				check(b, p.rawWriter("raw."+nuid.Next())(ctx, data))
+			}
+		})
 }
 
 // Batches against the raw atomic batch of the same events, sent in the two ways there
@@ -88,29 +92,31 @@ func BenchmarkBatch(b *testing.B) {
 	places(b, func(b *testing.B, p *place) {
 		for _, n := range []int{10, 100} {
 			for _, ackFirst := range []bool{true, false} {
-				b.Run(fmt.Sprintf("%d/first-acked=%t", n, ackFirst), func(b *testing.B) {
-					b.ReportAllocs()
-					ctx := context.Background()
-					run := p.store.Execution("acme", enact.NewExecutionID())
-					_, err := run.Append(ctx, payload(256))
-					check(b, err)
-					var events []enact.Event
-					for range n {
-						events = append(events, payload(256))
-					}
-					batch := rawBatch{p: p, subject: "raw." + nuid.Next(), data: make([]byte, 256), n: n, ackFirst: ackFirst}
-					same, sameData := p.rawWriter("raw."+nuid.Next()), make([]byte, n*256+recordHeaders)
-					compareFloor(b,
-						func(int) { check(b, batch.publish(ctx)) },
-						func(int) {
-							_, err := run.AppendBatch(ctx, events)
-							check(b, err)
-						},
-						func(int) { check(b, same(ctx, sameData)) })
-				})
+				b.Run(fmt.Sprintf("%d/first-acked=%t", n, ackFirst), func(b *testing.B) { p.compareBatch(b, n, ackFirst) })
 			}
 		}
 	})
+}
+
+func (p *place) compareBatch(b *testing.B, n int, ackFirst bool) {
+	b.ReportAllocs()
+	ctx := context.Background()
+	run := p.store.Execution("acme", enact.NewExecutionID())
+	_, err := run.Append(ctx, payload(256))
+	check(b, err)
+	var events []enact.Event
+	for range n {
+		events = append(events, payload(256))
+	}
+	batch := rawBatch{p: p, subject: "raw." + nuid.Next(), data: make([]byte, 256), n: n, ackFirst: ackFirst}
+	same, sameData := p.rawWriter("raw."+nuid.Next()), make([]byte, n*256+recordHeaders)
+	compareFloor(b,
+		func(int) { check(b, batch.publish(ctx)) },
+		func(int) {
+			_, err := run.AppendBatch(ctx, events)
+			check(b, err)
+		},
+		func(int) { check(b, same(ctx, sameData)) })
 }
 
 // rawBatch publishes atomic batches (ADR-50) to one subject, each checked against the
@@ -161,29 +167,31 @@ func (r *rawBatch) publish(ctx context.Context) error {
 
 // 64 writers on as many executions: throughput against raw checked publishes.
 func BenchmarkWriters(b *testing.B) {
-	places(b, func(b *testing.B, p *place) {
-		const writers, each = 64, 40
-		ctx := context.Background()
-		event := payload(256)
-		raws := make([]func(context.Context, []byte) error, writers)
-		runs := make([]func() error, writers)
-		for w := range writers {
-			raws[w] = p.rawWriter("raw." + nuid.Next())
-			run := p.store.Execution("acme", enact.NewExecutionID())
-			_, err := run.Append(ctx, payload(256))
-			check(b, err)
-			runs[w] = func() error {
-				_, err := run.Append(ctx, event)
-				return err
-			}
+	places(b, func(b *testing.B, p *place) { p.compareWriters(b) })
+}
+
+func (p *place) compareWriters(b *testing.B) {
+	const writers, each = 64, 40
+	ctx := context.Background()
+	event := payload(256)
+	raws := make([]func(context.Context, []byte) error, writers)
+	runs := make([]func() error, writers)
+	for w := range writers {
+		raws[w] = p.rawWriter("raw." + nuid.Next())
+		run := p.store.Execution("acme", enact.NewExecutionID())
+		_, err := run.Append(ctx, payload(256))
+		check(b, err)
+		runs[w] = func() error {
+			_, err := run.Append(ctx, event)
+			return err
 		}
-		data := make([]byte, 256)
-		throughput(b, writers*each,
-			func() {
-				together(b, writers, func(w int) error { return repeat(each, func() error { return raws[w](ctx, data) }) })
-			},
-			func() { together(b, writers, func(w int) error { return repeat(each, runs[w]) }) })
-	})
+	}
+	data := make([]byte, 256)
+	throughput(b, writers*each,
+		func() {
+			together(b, writers, func(w int) error { return repeat(each, func() error { return raws[w](ctx, data) }) })
+		},
+		func() { together(b, writers, func(w int) error { return repeat(each, runs[w]) }) })
 }
 
 // 16 writers on one execution: with records shared between those that wait, against

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -115,8 +116,8 @@ func connect(b *testing.B, url string, opts ...jetstore.Option) *place {
 	return &place{store: store, js: js, nc: nc}
 }
 
-// compare alternates raw and ours, each first in turn, and reports medians and
-// their ratio: of times, ours to raw.
+// compare alternates raw and ours, each first in turn, and reports medians, 99th
+// percentiles, allocations and the ratio of the medians: of times, ours to raw.
 func compare(b *testing.B, raw, ours func(i int)) (rawP50, oursP50 time.Duration) {
 	b.Helper()
 	return compareFloor(b, raw, ours, nil)
@@ -143,7 +144,27 @@ func compareFloor(b *testing.B, raw, ours, floor func(i int)) (rawP50, oursP50 t
 	if floor != nil {
 		b.ReportMetric(float64(median(f))/float64(median(r)), "floor/raw")
 	}
+	reportAllocations(b, raw, ours)
 	return report(b, r, o)
+}
+
+// reportAllocations counts what raw and ours allocate, some times each. The servers of a
+// benchmark are in its process: what they allocate is counted with either.
+func reportAllocations(b *testing.B, raw, ours func(i int)) {
+	b.Helper()
+	const times = 10
+	for _, side := range []struct {
+		unit string
+		do   func(i int)
+	}{{"raw-allocs", raw}, {"enact-allocs", ours}} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for i := range times {
+			side.do(i)
+		}
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.Mallocs-before.Mallocs)/times, side.unit)
+	}
 }
 
 func timed(f func()) time.Duration {
@@ -157,6 +178,9 @@ func report(b *testing.B, raw, ours []time.Duration) (rawP50, oursP50 time.Durat
 	r, o := median(raw), median(ours)
 	b.ReportMetric(float64(r.Nanoseconds())/1000, "raw-p50-µs")
 	b.ReportMetric(float64(o.Nanoseconds())/1000, "enact-p50-µs")
+	for unit, sorted := range map[string][]time.Duration{"raw-p99-µs": raw, "enact-p99-µs": ours} {
+		b.ReportMetric(float64(sorted[len(sorted)*99/100].Nanoseconds())/1000, unit)
+	}
 	b.ReportMetric(float64(o)/float64(r), "enact/raw")
 	b.ReportMetric(0, "ns/op") // the sum of the two says nothing
 	return r, o
@@ -191,4 +215,13 @@ func sizeName(n int) string {
 		return fmt.Sprintf("%dKiB", n>>10)
 	}
 	return fmt.Sprintf("%dB", n)
+}
+
+// short rounds to three digits.
+func short(d time.Duration) string {
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	return d.Round(unit).String()
 }

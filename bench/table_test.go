@@ -32,12 +32,3 @@ func (r results) times(place, what, beside string, other, ours time.Duration, as
 func (r results) speeds(place, what, beside string, other, ours time.Duration, asked string) {
 	r.AppendRow(table.Row{place, what, beside, short(other), short(ours), fmt.Sprintf("%.2fx speed", float64(other)/float64(ours)), asked})
 }
-
-// short rounds to three digits.
-func short(d time.Duration) string {
-	unit := time.Duration(1)
-	for d/unit >= 1000 {
-		unit *= 10
-	}
-	return d.Round(unit).String()
-}
