@@ -43,7 +43,7 @@ race: ## the same under the race detector (needs a C compiler; under 12 minutes)
 lint: ## formatting, vet, staticcheck
 	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags traces,mounts,long,biglog,subscribers,faults,deployment ./...
+	$(GO) vet -tags traces,mounts,long,biglog,subscribers,faults,deployment,readers ./...
 	$(GO) run $(STATICCHECK) ./...
 	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
 
@@ -84,6 +84,9 @@ bench-fsck: ## a check of a log of RECORDS records (default 1000000) beside a ra
 
 newcomer: ## the README's path to a first append in a program of one's own
 	.ci/newcomer.sh
+
+readers: ## readers of the log in other languages (needs python3)
+	$(GO) test -count=1 -tags readers ./examples/readers
 
 demo: ## show the log at work
 	$(GO) run ./cmd/jetstore-admin demo
