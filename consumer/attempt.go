@@ -66,7 +66,7 @@ func (m *member) events(ctx context.Context, msg *nats.Msg, h *held, pass func(e
 	if h.of > 1 {
 		var unknown history
 		unknown.floor = h.position // nothing is known: from the batch's first record on
-		return m.reader.events(ctx, msg.Subject, &unknown, h.position-uint64(h.of-1), h.position, pass)
+		return m.reader.events(ctx, msg.Subject, &unknown, h.position-uint64(h.of-1), h.position, h.position, pass)
 	}
 	if h.events == nil {
 		r, err := m.parse(msg, h.position)

@@ -258,7 +258,7 @@ func (f *follower) process(ctx context.Context, key string, h *history, u unit) 
 		return nil
 	}
 	if u.back {
-		return f.events(ctx, key, h, u.first, u.last, pass)
+		return f.events(ctx, key, h, u.first, u.last, u.one.position, pass)
 	}
 	if u.batch == nil {
 		return f.record(ctx, key, h, u, u.one, pass)
@@ -279,7 +279,7 @@ func (f *follower) record(ctx context.Context, key string, h *history, u unit, m
 		return err
 	}
 	if !h.continues(r) {
-		return f.events(ctx, key, h, u.first, m.position, pass)
+		return f.events(ctx, key, h, u.first, m.position, m.position, pass)
 	}
 	events, err := r.Events(ctx, f.store.Codecs())
 	if err != nil {

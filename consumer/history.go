@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -62,39 +63,87 @@ func (rd reader) parse(m *nats.Msg, position uint64) (*record.Record, error) {
 
 // events passes on the events of an execution behind what h knows up to the record at
 // position last. first is the position of the first record that is wanted where h knows
-// none. A history that does not reach last that way is corrupt.
-func (rd reader) events(ctx context.Context, subject string, h *history, first, last uint64, pass func(enact.StoredEvent) error) error {
+// none, and seen that of a record which has been delivered. A history that does not reach
+// last that way is corrupt, once the answers are as recent as what was delivered.
+func (rd reader) events(ctx context.Context, subject string, h *history, first, last, seen uint64, pass func(enact.StoredEvent) error) error {
 	tenant, id, err := rd.store.Subjects().ParseExecution(subject)
 	if err != nil {
 		return &enact.CorruptError{Position: last, Reason: err.Error()}
 	}
+	run := rd.store.Execution(tenant, id)
 	after := h.tail.Sequence
 	if !h.known() {
 		if after, err = rd.before(ctx, subject, min(first, h.floor+1)); err != nil {
 			return err
 		}
 	}
-	reached := uint64(0)
-	for ev, err := range rd.store.Execution(tenant, id).Events(ctx, after) {
-		if err != nil {
+	return confirmed(ctx, rd, seen, recentReads{
+		read: func(ctx context.Context) error {
+			reached := uint64(0)
+			for ev, err := range run.Events(ctx, after) {
+				if err != nil {
+					return err
+				}
+				if ev.Position > last {
+					break
+				}
+				if err := pass(ev); err != nil {
+					return err
+				}
+				after, reached = ev.Sequence, ev.Position
+				h.passEvent(ev)
+			}
+			if reached != last {
+				return &enact.CorruptError{
+					TenantID: tenant, ExecutionID: id, Position: last,
+					Reason: fmt.Sprintf("the record is not part of the history, which event %d of it precedes", after),
+				}
+			}
+			return nil
+		},
+		end: func(ctx context.Context) (uint64, error) {
+			head, err := run.Head(ctx)
+			return head.Position, err
+		},
+	})
+}
+
+// recentReads are reads of one history.
+type recentReads struct {
+	read func(context.Context) error           // goes on where the one before has ended
+	end  func(context.Context) (uint64, error) // position of the history's last record
+}
+
+// confirmed reads, and takes a history for corrupt only on answers that are as recent as
+// the record at position seen. A leader that has lost its office without knowing it gives
+// older ones for some seconds (server/raft.go). Once an answer has reached that far the
+// store accepts no older one. Servers that are away for longer than the store waits are
+// waited for.
+func confirmed(ctx context.Context, l link, seen uint64, r recentReads) error {
+	reached := false
+	for p := (pause{}); ; {
+		err := r.read(ctx)
+		if errors.Is(err, enact.ErrCorrupt) && !reached {
+			var end uint64
+			if end, err = r.end(ctx); err == nil && end >= seen {
+				reached = true
+				continue
+			}
+		} else if !away(ctx, err) {
 			return err
 		}
-		if ev.Position > last {
-			break
-		}
-		if err := pass(ev); err != nil {
+		if err != nil && !away(ctx, err) {
 			return err
 		}
-		reached = ev.Position
-		h.passEvent(ev)
-	}
-	if reached != last {
-		return &enact.CorruptError{
-			TenantID: tenant, ExecutionID: id, Position: last,
-			Reason: fmt.Sprintf("the record is not part of the history, which event %d of it precedes", h.tail.Sequence),
+		if waitErr := p.wait(ctx, l); waitErr != nil {
+			return errors.Join(waitErr, err)
 		}
 	}
-	return nil
+}
+
+// away reports whether an error of a read is that no server answered in time.
+func away(ctx context.Context, err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrHandler) && ctx.Err() == nil
 }
 
 // before returns the sequence before the first event of the subject at a position or

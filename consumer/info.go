@@ -197,7 +197,8 @@ type consumerInfo struct {
 	Now       time.Time       `json:"ts"` // of the answer
 	Config    json.RawMessage `json:"config"`
 	Delivered struct {
-		Stream uint64 `json:"stream_seq"`
+		Stream   uint64 `json:"stream_seq"`
+		Consumer uint64 `json:"consumer_seq"`
 	} `json:"delivered"`
 	AckFloor struct {
 		Stream uint64 `json:"stream_seq"`

@@ -84,7 +84,8 @@ func (g *Group) Run(ctx context.Context, handler Handler) error {
 // that gives them back or the server misses word of them. It gathers, and handles
 // nothing, until all records that the server waits for word of are its own; then it
 // handles them in the order of positions. A member that cannot know any more that it is
-// pinned begins nothing new.
+// pinned begins nothing new. Deliveries are numbered: where one is missing, which was
+// lost between the servers, the member gathers again until it has come once more.
 type member struct {
 	reader
 	group     *Group
@@ -101,6 +102,7 @@ type member struct {
 	pool      *pool[struct{}, *held]
 	pin       string // by which the server knows the active member; "": standing by
 	gathering bool
+	sequence  uint64    // of an ordered group: of the last delivery that came
 	created   time.Time // when the group's consumer was made
 
 	mu    sync.Mutex
@@ -239,7 +241,7 @@ func (m *member) pull(ctx context.Context) error {
 		// A request has to come before the pin expires. What was sent to the active member
 		// over a connection that was lost comes again, later than what follows it.
 		p.group, p.pin, p.expiry = pinGroup, m.pin, m.group.cfg.failover/2
-		m.gathering = true
+		m.gathering, m.sequence = true, 0
 	}
 	if err := p.open(ctx); err != nil {
 		return err
@@ -296,10 +298,11 @@ func (m *member) gather(ctx context.Context) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if info.InFlight != len(m.held) {
+	// An answer from before the last delivery is that of a leader which is none any more.
+	if info.InFlight != len(m.held) || info.Delivered.Consumer < m.sequence {
 		return
 	}
-	m.gathering = false
+	m.gathering, m.sequence = false, info.Delivered.Consumer
 	for _, position := range slices.Sorted(maps.Keys(m.held)) {
 		m.queue(m.held[position])
 	}
@@ -334,6 +337,10 @@ func (m *member) take(msg *nats.Msg) {
 	p, staged := placeOf(item{Msg: msg, position: d.position})
 	if staged {
 		h.of = p.of
+	}
+	if m.group.mode == Ordered {
+		m.gathering = m.gathering || d.sequence != m.sequence+1
+		m.sequence = d.sequence
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

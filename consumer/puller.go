@@ -19,7 +19,7 @@ import (
 const (
 	requestExpiry  = 30 * time.Second
 	hurryExpiry    = 2 * time.Second
-	hurryHeartbeat = 100 * time.Millisecond
+	hurryHeartbeat = 10 * time.Millisecond // a pull request's has no minimum (server/consumer.go, nextReqFromMsg)
 )
 
 // expiryFor returns the expiry of requests with a heartbeat: the server wants it to be
@@ -95,7 +95,11 @@ func (p *puller) open(ctx context.Context) error {
 	p.inbox = p.nc.NewInbox()
 	// Room for everything that can be out: messages, and what each request may get
 	// besides them.
-	p.msgs = make(chan *nats.Msg, 2*p.batch+2*int(p.expiry/p.heartbeat)+64)
+	room := 2*p.batch + 2*int(p.expiry/p.heartbeat) + 64
+	if p.hurry != nil && *p.hurry {
+		room += 4 * int(hurryExpiry/hurryHeartbeat)
+	}
+	p.msgs = make(chan *nats.Msg, room)
 	p.up, p.endUp = p.WhileUp(ctx)
 	p.timer = time.NewTimer(time.Hour)
 	p.asked, p.oversize, p.serial = 0, false, 0
