@@ -112,6 +112,7 @@ integration: ## clusters under faults, with history checkers (needs root, to mou
 
 long: ## the integration tests with ten times the rounds
 	$(GO) test -count=1 -tags long -timeout 2h -v ./integration
+	$(GO) test -count=1 -tags long -run Replica ./fsck
 
 histories: ## the checks of concurrent histories and random faults in the numbers that are promised
 	$(GO) test -count=1 -timeout 30m -v -run '^Test(Linearizable|ReadAfterAcknowledge|RandomFaults)$$' ./jetstore -args -full
