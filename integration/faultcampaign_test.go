@@ -62,7 +62,9 @@ type episode struct {
 	began, ended int64 // by clock
 }
 
-func newCampaign(t *testing.T, random *rand.Rand) *campaign {
+// newFaultCluster starts a cluster with wires between its servers, and makes the log
+// there.
+func newFaultCluster(t *testing.T, random *rand.Rand) *campaign {
 	t.Helper()
 	c := &campaign{t: t, random: random, wires: make(map[[2]int]*faultnet.Wire), disk: natstest.MountDisk(t, diskSize)}
 	dirs := make([]string, diskServer+1)
@@ -71,9 +73,16 @@ func newCampaign(t *testing.T, random *rand.Rand) *campaign {
 		// A killed process loses nothing that it has written: what is synced matters to
 		// a loss of power, of which other tests are.
 		NoSync: true, JetStream: "max_file_store: 10GB", Monitor: true, Dirs: dirs, Route: c.wire,
+		Extra: "lame_duck_duration: 30s, lame_duck_grace_period: 1s",
 	})
 	ensure(t, natstest.URLs(c.servers))
 	c.store = open(t, natstest.URLs(c.servers), jetstore.WithKeyWindow(1024))
+	return c
+}
+
+func newCampaign(t *testing.T, random *rand.Rand) *campaign {
+	t.Helper()
+	c := newFaultCluster(t, random)
 	for _, s := range c.servers {
 		c.probes = append(c.probes, open(t, s.URL(), jetstore.WithNATS(nats.IgnoreDiscoveredServers())))
 	}

@@ -42,7 +42,8 @@ const tryTimeout = 2 * time.Second
 type api struct {
 	nc      *nats.Conn
 	prefix  string
-	line    *line // nil: nobody watches the connection
+	line    *line    // nil: nobody watches the connection
+	silence *silence // nil: the connection is not left, whatever it brings
 	inboxes inboxes
 }
 
@@ -137,14 +138,16 @@ func (a *api) request(ctx context.Context, subject string, body any, into interf
 			return err
 		}
 	}
+	asked := time.Now()
 	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + "." + subject, Data: data})
-	if err != nil {
-		return err
+	if err == nil {
+		if err := decodeAnswer(reply.Data, into); err != nil {
+			return fmt.Errorf("enact: unexpected answer on %s: %w", subject, err)
+		}
+		err = into.failed()
 	}
-	if err := decodeAnswer(reply.Data, into); err != nil {
-		return fmt.Errorf("enact: unexpected answer on %s: %w", subject, err)
-	}
-	return into.failed()
+	a.silence.heard(asked, err)
+	return err
 }
 
 // decodeAnswer reads the server's JSON. Names beyond the struct's are the server's
@@ -254,11 +257,13 @@ func incarnationOf(metadata map[string]string, created time.Time) string {
 
 // publish sends one message and waits for its acknowledgement.
 func (a *api) publish(ctx context.Context, stream string, msg *nats.Msg) (position uint64, err error) {
+	asked := time.Now()
 	reply, err := a.roundTrip(ctx, msg)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		position, err = parseAck(reply.Data, stream)
 	}
-	return parseAck(reply.Data, stream)
+	a.silence.heard(asked, err)
+	return position, err
 }
 
 // parseAck reads an acknowledgement (server/stream.go, JSPubAckResponse). A

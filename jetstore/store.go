@@ -66,7 +66,9 @@ func Open(ctx context.Context, nc *nats.Conn, opts ...Option) (*Store, error) {
 
 // Connect connects to the servers (one URL or more, separated by commas) and
 // opens the log there, as [Open] does. The store owns two connections, one for
-// reads and one for writes; both reconnect for ever. With [WithContext] servers may be "".
+// reads and one for writes; both reconnect for ever, and leave a server that has had no
+// answers for 10 s, which is longer than an election takes, for the next one of the list. With
+// [WithContext] servers may be "".
 func Connect(ctx context.Context, servers string, opts ...Option) (*Store, error) {
 	cfg, err := newConfig(opts)
 	if err != nil {
@@ -87,6 +89,7 @@ func Connect(ctx context.Context, servers string, opts ...Option) (*Store, error
 		return nil, err
 	}
 	s.owned = conns
+	s.asks.silence, s.reads.silence = &silence{nc: conns[0]}, &silence{nc: conns[1]}
 	return s, nil
 }
 

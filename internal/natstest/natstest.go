@@ -219,6 +219,14 @@ func (s *Server) Stop() {
 	}
 }
 
+// LameDuck makes the server hand over what it leads, lead its clients elsewhere, and end.
+// It returns once the process is gone.
+func (s *Server) LameDuck() {
+	if s.proc != nil {
+		s.proc.LameDuck()
+	}
+}
+
 // Pause stops the process where it stands; Resume lets it go on. It returns once every
 // thread of the process stands still: a signal alone is delivered to one thread, and the
 // others go on until that one has run.
