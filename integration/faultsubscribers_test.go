@@ -117,7 +117,7 @@ func openFaultGroup(ctx context.Context, c *client, kind string) (*consumer.Grou
 		mode = consumer.Ordered
 	}
 	return consumer.OpenGroup(ctx, c.feeds, groupName(kind), mode, consumer.Filter{},
-		consumer.AckWait(2*time.Second), consumer.FailoverAfter(2*time.Second))
+		consumer.AckWait(5*time.Second))
 }
 
 // report waits until the subscriber has seen so many events, ends it and returns what it
