@@ -96,10 +96,6 @@ func (p *Process) Kill() { p.end(syscall.SIGKILL) }
 // killed.
 func (p *Process) Stop() { p.end(syscall.SIGTERM) }
 
-// LameDuck makes a server hand over what it leads, lead its clients elsewhere, and end. It
-// returns once the process is gone, or was killed because that took too long.
-func (p *Process) LameDuck() { p.end(syscall.SIGUSR2) }
-
 func (p *Process) end(sig syscall.Signal) {
 	select {
 	case <-p.done:

@@ -4,8 +4,10 @@
 package natstest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +37,14 @@ type Options struct {
 	Processors   int    // that run the server's code at a time; 0: the machine's
 	JetStream    string // further lines of the configuration's jetstream block
 	Extra        string // further lines of configuration
+	Monitor      bool   // serves the monitoring endpoints, see Server.Monitor
+
+	// Dirs are the directories of a cluster's servers: "", or none, for those under Dir.
+	Dirs []string
+	// Route returns the address under which a cluster's server reaches another, given the
+	// one that the other listens on. nil: that one. With it the servers do not tell each
+	// other where else they are, so that there is no way around it.
+	Route func(from, to int, address string) string
 
 	NATS []nats.Option // for the connection that asks whether the server serves
 }
@@ -47,6 +57,7 @@ type Server struct {
 	bin  string
 	args []string
 	port int
+	http int               // port of the monitoring endpoints, 0: none
 	proc *natsproc.Process // nil: not started yet
 	log  string
 }
@@ -73,20 +84,39 @@ func Start(tb testing.TB, opts Options) *Server {
 func StartCluster(tb testing.TB, n int, opts Options) []*Server {
 	tb.Helper()
 	ports := freePorts(tb, 2*n)
-	var routes []string
-	for i := range n {
-		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[n+i]))
-	}
 	servers := make([]*Server, n)
 	for i := range servers {
 		o := opts
 		o.Dir = filepath.Join(dirOf(tb, opts), fmt.Sprintf("n%d", i+1))
-		cluster := fmt.Sprintf("cluster { name: test, listen: \"127.0.0.1:%d\", no_advertise: true, routes: [%s] }",
-			ports[n+i], strings.Join(routes, ", "))
+		if i < len(opts.Dirs) && opts.Dirs[i] != "" {
+			o.Dir = opts.Dirs[i]
+		}
+		cluster := fmt.Sprintf("cluster { name: test, listen: \"127.0.0.1:%d\", no_advertise: true, %s }", ports[n+i], routes(i, ports[n:], opts.Route))
 		servers[i] = newServer(tb, o, fmt.Sprintf("n%d", i+1), ports[i], cluster)
 	}
 	StartAll(servers)
 	return servers
+}
+
+// routes returns the configuration of a server's routes to servers that listen on ports.
+func routes(from int, ports []int, route func(from, to int, address string) string) string {
+	var urls []string
+	for to, port := range ports {
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if route != nil && to != from {
+			address = route(from, to, address)
+		}
+		if route == nil || to != from {
+			urls = append(urls, "nats://"+address)
+		}
+	}
+	config := fmt.Sprintf("routes: [%s]", strings.Join(urls, ", "))
+	if route != nil {
+		// Servers pass on the addresses of others, under which they try once to reach them
+		// (server/route.go, processImplicitRoute). Nobody listens on this one.
+		config += `, advertise: "127.0.0.1:1"`
+	}
+	return config
 }
 
 func dirOf(tb testing.TB, opts Options) string {
@@ -104,6 +134,7 @@ jetstream {
   {{if not .NoSync}}sync_interval: always{{end}}
   {{.JetStream}}
 }
+{{if .HTTP}}http: "127.0.0.1:{{.HTTP}}"{{end}}
 {{.Cluster}}
 {{.Extra}}
 `))
@@ -114,14 +145,18 @@ func newServer(tb testing.TB, opts Options, name string, port int, cluster strin
 	dir := dirOf(tb, opts)
 	check(tb, os.MkdirAll(dir, 0o750))
 	conf, log := tb.TempDir()+"/server.conf", tb.TempDir()+"/server.log"
+	monitor := 0
+	if opts.Monitor {
+		monitor = freePorts(tb, 1)[0]
+	}
 	f, err := os.Create(conf)
 	check(tb, err)
 	check(tb, configText.Execute(f, map[string]any{
 		"Name": name, "Port": port, "Dir": dir, "NoSync": opts.NoSync, "Cluster": cluster,
-		"JetStream": opts.JetStream, "Extra": opts.Extra,
+		"JetStream": opts.JetStream, "Extra": opts.Extra, "HTTP": monitor,
 	}))
 	check(tb, f.Close())
-	s := &Server{tb: tb, opts: opts, name: name, bin: bin, port: port, log: log}
+	s := &Server{tb: tb, opts: opts, name: name, bin: bin, port: port, http: monitor, log: log}
 	s.args = []string{bin, "-c", conf, "-l", log}
 	if opts.MaxOpenFiles > 0 {
 		s.args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$@"`, opts.MaxOpenFiles), "sh"}, s.args...)
@@ -148,6 +183,27 @@ func StartAll(servers []*Server) {
 
 // URL returns the server's client URL, the same over restarts.
 func (s *Server) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", s.port) }
+
+// Monitor asks one of the server's monitoring endpoints, as in "/routez", and decodes the
+// answer. Options.Monitor must be set.
+func (s *Server) Monitor(endpoint string, into any) error {
+	client := http.Client{Timeout: time.Second}
+	defer client.CloseIdleConnections()
+	reply, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", s.http, endpoint))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = reply.Body.Close() }()
+	return json.NewDecoder(reply.Body).Decode(into)
+}
+
+// Log returns what the server has logged, from a byte on, over all its starts.
+func (s *Server) Log(from int) string {
+	s.tb.Helper()
+	data, err := os.ReadFile(s.log)
+	check(s.tb, err)
+	return string(data[min(from, len(data)):])
+}
 
 // Name returns the server's name.
 func (s *Server) Name() string { return s.name }
@@ -222,8 +278,12 @@ func (s *Server) Stop() {
 // LameDuck makes the server hand over what it leads, lead its clients elsewhere, and end.
 // It returns once the process is gone.
 func (s *Server) LameDuck() {
-	if s.proc != nil {
-		s.proc.LameDuck()
+	s.tb.Helper()
+	check(s.tb, s.proc.Signal(syscall.SIGUSR2))
+	select {
+	case <-s.proc.Done():
+	case <-time.After(startTimeout):
+		s.tb.Fatalf("natstest: %s does not end:\n%s", s.name, tail(s.log))
 	}
 }
 
