@@ -11,9 +11,9 @@ import (
 func (w *walk) dense(ctx context.Context, n int) ([]*record.Record, error) {
 	records := make([]*record.Record, 0, n)
 	prev := w.prev
-	req := getRequest{Seq: prev.Position + 1, NextFor: w.s.subject(w.key), Batch: n, MaxBytes: denseBytes}
+	req := getRequest{Seq: w.here().position + 1, NextFor: w.subject, Batch: n, MaxBytes: denseBytes}
 	err := w.s.reads.directBatch(ctx, w.s.cfg.stream, req, func(m *message) error {
-		r, err := w.s.parse(m, w.key)
+		r, err := w.parse(m)
 		if err == nil {
 			err = follows(r, prev)
 		}

@@ -41,7 +41,9 @@ type feed struct {
 	got    chan *nats.Msg
 	timer  *time.Timer
 	lost   <-chan struct{}
-	under  int // requests under way
+	under  int     // requests under way
+	m      message // that next returned
+	before string  // what stands before the position in the reply subject of a message
 }
 
 // openFeed makes a feed of the subject's messages from position on. It must be closed,
@@ -124,8 +126,9 @@ func (f *feed) ask(n int) error {
 	})
 }
 
-// next returns the next message. It is nil at the end of a request; short is then the
-// number of messages that the request did not bring, because of their size.
+// next returns the next message, valid until the next call. It is nil at the end of a
+// request; short is then the number of messages that the request did not bring, because of
+// their size.
 func (f *feed) next(ctx context.Context) (m *message, short int, err error) {
 	if f.under == 0 {
 		return nil, 0, errFeed
@@ -148,11 +151,32 @@ func (f *feed) next(ctx context.Context) (m *message, short int, err error) {
 		f.under--
 		return nil, short, nil
 	}
-	position, ok := ackPosition(msg.Reply)
+	position, ok := f.position(msg.Reply)
 	if !ok {
 		return nil, 0, fmt.Errorf("%w: unexpected reply subject %q", errFeed, msg.Reply)
 	}
-	return &message{subject: msg.Subject, position: position, header: msg.Header, data: msg.Data}, 0, nil
+	f.m = message{subject: msg.Subject, position: position, header: msg.Header, data: msg.Data}
+	return &f.m, 0, nil
+}
+
+// position is ackPosition. The messages of one consumer differ from the position on.
+func (f *feed) position(reply string) (uint64, bool) {
+	if rest, ok := strings.CutPrefix(reply, f.before); ok && f.before != "" {
+		return leadingPosition(rest)
+	}
+	rest, ok := ackPosition(reply)
+	if !ok {
+		return 0, false
+	}
+	f.before = reply[:len(reply)-len(rest)]
+	return leadingPosition(rest)
+}
+
+// leadingPosition reads a token that is a position.
+func leadingPosition(s string) (uint64, bool) {
+	text, _, ok := strings.Cut(s, ".")
+	position, err := strconv.ParseUint(text, 10, 64)
+	return position, ok && err == nil && position > 0
 }
 
 // wait waits for the next message.
@@ -170,15 +194,15 @@ func (f *feed) wait(ctx context.Context) (*nats.Msg, error) {
 	}
 }
 
-// ackPosition takes the stream sequence from the reply subject of a delivered message
-// (ADR-15):
+// ackPosition returns what begins with the stream sequence in the reply subject of a
+// delivered message (ADR-15):
 //
 //	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<stream seq>.…
-func ackPosition(reply string) (uint64, bool) {
-	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
+func ackPosition(reply string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(reply, "$JS.ACK.")
 	if !ok {
-		return 0, false
+		return "", false
 	}
 	before := 3
 	if strings.Count(rest, ".") > 6 {
@@ -186,10 +210,8 @@ func ackPosition(reply string) (uint64, bool) {
 	}
 	for range before {
 		if _, rest, ok = strings.Cut(rest, "."); !ok {
-			return 0, false
+			return "", false
 		}
 	}
-	text, _, ok := strings.Cut(rest, ".")
-	position, err := strconv.ParseUint(text, 10, 64)
-	return position, ok && err == nil && position > 0
+	return rest, true
 }

@@ -48,14 +48,18 @@ func (l *lane) forget() {
 
 // lanes holds the lanes in use and, of the idle ones, those used last. Beside them
 // it keeps for each execution the highest position that this store has met, which
-// is what a fence compares answers with, and the tenants of ids.
+// is what a fence compares answers with, the first one, where a read begins, and the
+// tenants of ids.
 type lanes struct {
 	mu      sync.Mutex
 	active  map[execution]*lane
 	idle    *simplelru.LRU[execution, *lane]
-	met     *simplelru.LRU[execution, uint64]
+	met     *simplelru.LRU[execution, span]
 	tenants *simplelru.LRU[enact.ExecutionID, enact.TenantID]
 }
+
+// span is what is known of where an execution lies.
+type span struct{ first, last uint64 } // positions; 0: not known
 
 // metFactor is how many more executions are remembered by position than by tail:
 // an entry is small, and a forgotten one cannot expose a stale answer.
@@ -65,7 +69,7 @@ func newLanes(size int) *lanes {
 	return &lanes{
 		active:  make(map[execution]*lane),
 		idle:    newLRU[execution, *lane](size),
-		met:     newLRU[execution, uint64](size * metFactor),
+		met:     newLRU[execution, span](size * metFactor),
 		tenants: newLRU[enact.ExecutionID, enact.TenantID](size * metFactor),
 	}
 }
@@ -110,18 +114,35 @@ func (ls *lanes) release(l *lane) {
 func (ls *lanes) meet(key execution, position uint64) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if old, ok := ls.met.Get(key); !ok || position > old {
-		ls.met.Add(key, position)
+	if old, ok := ls.met.Get(key); !ok || position > old.last {
+		ls.met.Add(key, span{old.first, position})
 	}
 	ls.tenants.Add(key.id, key.tenant)
+}
+
+// meetFirst records where the execution's first record is.
+func (ls *lanes) meetFirst(key execution, position uint64) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if old, _ := ls.met.Get(key); old.first != position {
+		ls.met.Add(key, span{position, max(old.last, position)})
+	}
+}
+
+// first returns the position of the execution's first record, 0 if it is not known.
+func (ls *lanes) first(key execution) uint64 {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	where, _ := ls.met.Get(key)
+	return where.first
 }
 
 // highest returns the highest position met of the execution, 0 if none.
 func (ls *lanes) highest(key execution) uint64 {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	p, _ := ls.met.Get(key)
-	return p
+	where, _ := ls.met.Get(key)
+	return where.last
 }
 
 // tenantOf returns the tenant that the id was met in.

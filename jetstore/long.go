@@ -122,7 +122,7 @@ func (w *walk) openFeed(ctx context.Context) bool {
 		return false
 	}
 	w.long.made++
-	feed, err := w.s.reads.openFeed(ctx, w.s.cfg.stream, w.s.subject(w.key), start.position+1, longStep)
+	feed, err := w.s.reads.openFeed(ctx, w.s.cfg.stream, w.subject, start.position+1, longStep)
 	if err != nil {
 		feed.hangUp()
 		if mayHaveLeft(err) {
@@ -151,7 +151,7 @@ func (w *walk) readFeed(ctx context.Context) ([]*record.Record, error) {
 		if w.long.owed += short; m == nil {
 			continue
 		}
-		r, err := w.s.parse(m, w.key)
+		r, err := w.parse(m)
 		if err == nil {
 			err = follows(r, prev)
 		}

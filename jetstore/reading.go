@@ -197,6 +197,9 @@ func (rd *reading) open(ctx context.Context) error {
 	}
 	rd.walk = rd.s.newWalk(rd.key, prev, rd.last)
 	rd.walk.first = start
+	if prev.Number == 0 {
+		rd.walk.start = rd.s.lanes.first(rd.key)
+	}
 	if rd.hi-rd.lo >= longRecords {
 		rd.walk.long = new(longWay)
 	}
@@ -204,8 +207,9 @@ func (rd *reading) open(ctx context.Context) error {
 }
 
 // firstMeanwhile reads the execution's first record while the leader is asked for its
-// last, where the read is going to need both. It sends nil where it does not, or where
-// the replica that was asked has nothing: the walk asks again.
+// last, where the read is going to need both and does not know where the first is. It
+// sends nil where it does not, or where the replica that was asked has nothing: the walk
+// asks again.
 func (rd *reading) firstMeanwhile(ctx context.Context) <-chan *record.Record {
 	answer := make(chan *record.Record, 1)
 	if rd.after > 0 || rd.o.Backwards || rd.o.TenantID == nil {
@@ -213,6 +217,10 @@ func (rd *reading) firstMeanwhile(ctx context.Context) <-chan *record.Record {
 		return answer
 	}
 	key := execution{*rd.o.TenantID, rd.id}
+	if rd.s.lanes.first(key) > 0 {
+		answer <- nil
+		return answer
+	}
 	go func() {
 		m, err := rd.s.reads.directGet(ctx, rd.s.cfg.stream, getRequest{Seq: 1, NextFor: rd.s.subject(key)})
 		if err != nil {
@@ -285,15 +293,14 @@ func (s *Store) decode(ctx context.Context, records []*record.Record, lo, hi uin
 		if r.Last() < lo || r.Sequence > hi {
 			continue
 		}
-		events, err := r.Events(ctx, s.cfg.codecs)
-		if err != nil {
+		from := len(page)
+		var err error
+		if page, err = r.AppendEvents(ctx, page, s.cfg.codecs); err != nil {
 			return page, err
 		}
-		for _, ev := range events {
-			if lo <= ev.Sequence && ev.Sequence <= hi {
-				page = append(page, ev)
-			}
-		}
+		// Of the first and the last record some events may not be wanted.
+		page = page[:len(page)-int(r.Last()-min(r.Last(), hi))]
+		page = slices.Delete(page, from, from+int(max(r.Sequence, lo)-r.Sequence))
 	}
 	return page, nil
 }

@@ -45,15 +45,31 @@ const (
 // a hole a hole.
 type walk struct {
 	marks
+	subject string // of the execution
+
 	prev  record.Tail    // the last record taken; zero: none
 	first *record.Record // the execution's first record, if it was read already; else nil
+	start uint64         // its position, if a former read met it; else 0
 	blind bool           // a mark was not what it should be: the history has a fault ahead
 	large int            // bytes of the largest record of the last sparse page
 	long  *longWay       // nil: the walk makes no consumer, and need not be closed
 }
 
 func (s *Store) newWalk(key execution, prev record.Tail, last *record.Record) *walk {
-	return &walk{marks: marks{s: s, key: key, last: last}, prev: prev}
+	return &walk{marks: marks{s: s, key: key, last: last}, subject: s.subject(key), prev: prev}
+}
+
+// parse decodes a message that should be a record of the execution.
+func (w *walk) parse(m *message) (*record.Record, error) {
+	if m.subject != w.subject {
+		return w.s.parse(m, w.key)
+	}
+	r, err := record.ParseOf(w.key.tenant, w.key.id, m.position, m.header, m.data)
+	if err != nil {
+		return nil, err
+	}
+	w.s.sawPosition(r.Position)
+	return r, nil
 }
 
 // left returns the number of records not yet taken.
@@ -65,6 +81,9 @@ func (w *walk) next(ctx context.Context) ([]*record.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.prev.Number == 0 {
+		w.s.lanes.meetFirst(w.key, records[0].Position)
+	}
 	w.prev = records[len(records)-1].Tail()
 	return records, nil
 }
@@ -73,7 +92,7 @@ func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
 	if w.left() == 1 {
 		return []*record.Record{w.last}, follows(w.last, w.prev)
 	}
-	if w.prev.Number == 0 {
+	if w.prev.Number == 0 && w.start == 0 {
 		if w.first != nil && follows(w.first, w.prev) == nil {
 			return []*record.Record{w.first}, nil
 		}
@@ -133,8 +152,13 @@ func (w *walk) unplanned(ctx context.Context) ([]*record.Record, error) {
 	return []*record.Record{r}, nil
 }
 
-// here returns the last record taken.
-func (w *walk) here() mark { return mark{w.prev.Number, w.prev.Position} }
+// here returns the last record taken, or the place just before the first.
+func (w *walk) here() mark {
+	if w.prev.Number == 0 && w.start > 0 {
+		return mark{0, w.start - 1}
+	}
+	return mark{w.prev.Number, w.prev.Position}
+}
 
 // insist reads a page, again while replicas lag, and in the end its first record from
 // the leader.
