@@ -75,7 +75,8 @@ func openLog(b *testing.B, name string, nodes int, shape loggen.Shape, sync bool
 
 // startServers starts one server on dir, or a cluster, as processes of their own: the
 // collection of the garbage of one does not depend on the other's heap. Without sync they
-// sync every now and then.
+// sync every now and then. The URL is that of one server: raw operations and the log's are
+// to have the same way to the stream's leader.
 func startServers(b *testing.B, dir string, nodes int, sync bool) (url string, stop func()) {
 	b.Helper()
 	opts := natstest.Options{Dir: dir, NoSync: !sync}
@@ -85,7 +86,7 @@ func startServers(b *testing.B, dir string, nodes int, sync bool) (url string, s
 	} else {
 		servers = natstest.StartCluster(b, nodes, opts)
 	}
-	return natstest.URLs(servers), func() {
+	return servers[0].URL(), func() {
 		for _, s := range servers {
 			s.Stop()
 		}

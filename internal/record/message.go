@@ -179,35 +179,46 @@ type text struct {
 	there bool
 }
 
-// collect takes the log's headers apart. It looks for each that may be there, which takes
-// half of the time that going through them does, and goes through them only if there are others.
-func (r *Record) collect(h nats.Header) (t headerTexts, err error) {
-	left := len(h) - 1 // the sequence was read
-	for _, known := range []struct {
-		name   string
-		into   *text
-		needed bool
-	}{
-		{HeaderTime, &t.time, true},
-		{HeaderCommit, &t.commit, true},
-		{HeaderLink, &t.link, true},
-		{HeaderExpected, &t.expected, false},
-		{HeaderCount, &t.count, false},
-		{HeaderCodec, &t.codec, false},
-		{HeaderKey, &t.key, false},
-	} {
-		values, there := h[known.name]
-		if !there && !known.needed {
-			continue
-		}
-		left--
-		known.into.there = true
-		if known.into.value, err = one(known.name, values); err != nil {
-			return t, err
-		}
+// finder looks for headers by name.
+type finder struct {
+	h    nats.Header
+	left int   // headers that were not looked for
+	err  error // the first
+}
+
+// find returns a header that may be there.
+func (f *finder) find(name string) text {
+	values, there := f.h[name]
+	if !there {
+		return text{}
 	}
-	if left == 0 {
-		return t, nil
+	f.left--
+	value, err := one(name, values)
+	if f.err == nil {
+		f.err = err
+	}
+	return text{value, true}
+}
+
+// need returns a header that must be there.
+func (f *finder) need(name string) text {
+	t := f.find(name)
+	if !t.there && f.err == nil {
+		_, f.err = one(name, nil)
+	}
+	return t
+}
+
+// collect takes the log's headers apart. It looks for each that may be there, and goes
+// through all of them only where there are others: going through a map costs more.
+func (r *Record) collect(h nats.Header) (headerTexts, error) {
+	f := finder{h: h, left: len(h) - 1} // the sequence was read
+	t := headerTexts{
+		time: f.need(HeaderTime), commit: f.need(HeaderCommit), link: f.need(HeaderLink),
+		expected: f.find(HeaderExpected), count: f.find(HeaderCount), codec: f.find(HeaderCodec), key: f.find(HeaderKey),
+	}
+	if f.err != nil || f.left == 0 {
+		return t, f.err
 	}
 	if v := h[HeaderTraceParent]; len(v) > 0 && v[0] != "" {
 		r.TraceParent = v[0]
