@@ -13,10 +13,7 @@ func (w *walk) dense(ctx context.Context, n int) ([]*record.Record, error) {
 	prev := w.prev
 	req := getRequest{Seq: w.here().position + 1, NextFor: w.subject, Batch: n, MaxBytes: denseBytes}
 	err := w.s.reads.directBatch(ctx, w.s.cfg.stream, req, func(m *message) error {
-		r, err := w.parse(m)
-		if err == nil {
-			err = follows(r, prev)
-		}
+		r, err := w.follow(m, prev)
 		if err != nil {
 			return err
 		}

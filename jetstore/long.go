@@ -151,10 +151,7 @@ func (w *walk) readFeed(ctx context.Context) ([]*record.Record, error) {
 		if w.long.owed += short; m == nil {
 			continue
 		}
-		r, err := w.parse(m)
-		if err == nil {
-			err = follows(r, prev)
-		}
+		r, err := w.follow(m, prev)
 		if err != nil {
 			return records, err
 		}

@@ -59,17 +59,19 @@ func (s *Store) newWalk(key execution, prev record.Tail, last *record.Record) *w
 	return &walk{marks: marks{s: s, key: key, last: last}, subject: s.subject(key), prev: prev}
 }
 
-// parse decodes a message that should be a record of the execution.
-func (w *walk) parse(m *message) (*record.Record, error) {
-	if m.subject != w.subject {
-		return w.s.parse(m, w.key)
+// follow decodes a message that should be the record after prev.
+func (w *walk) follow(m *message, prev record.Tail) (*record.Record, error) {
+	if m.subject == w.subject {
+		if r, ok := record.ParseNext(prev, w.key.tenant, w.key.id, m.position, m.header, m.data); ok {
+			w.s.sawPosition(r.Position)
+			return r, nil
+		}
 	}
-	r, err := record.ParseOf(w.key.tenant, w.key.id, m.position, m.header, m.data)
+	r, err := w.s.parse(m, w.key)
 	if err != nil {
 		return nil, err
 	}
-	w.s.sawPosition(r.Position)
-	return r, nil
+	return r, follows(r, prev)
 }
 
 // left returns the number of records not yet taken.

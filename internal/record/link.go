@@ -76,20 +76,20 @@ func appendLink(dst []byte, l *Link, place int) []byte {
 	dst = append(dst, " org="...)
 	dst = appendUUID(dst, l.Origin)
 	dst = append(dst, " back="...)
-	i := 0
-	for n := range Numbers(l.Number) {
+	number := l.Number - 1 // of the record that an entry names
+	for i := range l.Back {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = strconv.AppendUint(dst, l.Back[i].Sequence, 10)
 		dst = append(dst, '@')
-		if distance := l.Number - n; distance < uint64(place) {
+		if distance := l.Number - number; distance < uint64(place) {
 			dst = append(dst, '~')
 			dst = strconv.AppendUint(dst, distance, 10)
 		} else {
 			dst = strconv.AppendUint(dst, l.Back[i].Position, 10)
 		}
-		i++
+		number &= number - 1
 	}
 	dst = append(dst, " chain="...)
 	return base64.RawURLEncoding.AppendEncode(dst, l.Chain[:])

@@ -140,24 +140,22 @@ func Parse(subjects enact.Subjects, subject string, position uint64, h nats.Head
 	if err != nil {
 		return nil, (&Record{Position: position}).Corrupt("%v", err)
 	}
-	return ParseOf(tenant, execution, position, h, data)
-}
-
-// ParseOf is [Parse] of a message whose subject is known to be the execution's.
-func ParseOf(tenant enact.TenantID, execution enact.ExecutionID, position uint64, h nats.Header, data []byte) (*Record, error) {
-	if err := checkVersion(position, h); err != nil {
-		return nil, err
-	}
-	var room struct {
-		Record
-		time [1]time.Time // most records have one: an allocation less
-	}
-	r := &room.Record
-	r.TenantID, r.ExecutionID, r.Position, r.Payload, r.Times = tenant, execution, position, data, room.time[:0]
-	if err := r.parseHeaders(h); err != nil {
+	r := blank(tenant, execution, position, data)
+	if err := r.parseHeaders(h, nil); err != nil {
 		return nil, r.Corrupt("%v", err)
 	}
 	return r, nil
+}
+
+// blank returns a record with room for one time, which is what most have.
+func blank(tenant enact.TenantID, execution enact.ExecutionID, position uint64, data []byte) *Record {
+	var room struct {
+		Record
+		time [1]time.Time
+	}
+	r := &room.Record
+	r.TenantID, r.ExecutionID, r.Position, r.Payload, r.Times = tenant, execution, position, data, room.time[:0]
+	return r
 }
 
 // checkVersion comes before all else: nothing is known of another version.
@@ -245,7 +243,9 @@ func (r *Record) collect(h nats.Header) (headerTexts, error) {
 	return t, nil
 }
 
-func (r *Record) parseHeaders(h nats.Header) error {
+// parseHeaders reads the headers of any record, or, if after is not nil, of none but the one
+// that follows it.
+func (r *Record) parseHeaders(h nats.Header, after *Tail) error {
 	// The sequence comes first: what is wrong with the rest is said of it.
 	sequence, err := one(HeaderSequence, h[HeaderSequence])
 	if err != nil {
@@ -253,6 +253,9 @@ func (r *Record) parseHeaders(h nats.Header) error {
 	}
 	if r.Sequence, err = parseUint(sequence); err != nil || r.Sequence == 0 {
 		return fmt.Errorf("sequence %q is not a number from 1", clip(sequence))
+	}
+	if after != nil && (r.Sequence != after.Sequence+1 || r.Position <= after.Position) {
+		return errNotNext
 	}
 	t, err := r.collect(h)
 	if err != nil {
@@ -280,13 +283,21 @@ func (r *Record) parseHeaders(h nats.Header) error {
 	if r.Commit, err = parseCommit(t.commit.value); err != nil {
 		return err
 	}
-	if r.Link, err = parseLink(t.link.value, r.Position, r.Commit.Index); err != nil {
+	if after != nil {
+		r.Link = nextLink(*after, r.Commit.ID)
+	} else if r.Link, err = parseLink(t.link.value, r.Position, r.Commit.Index); err != nil {
 		return err
 	}
 	if err := r.parseFirst(&t); err != nil {
 		return err
 	}
-	return r.checkLink()
+	if err := r.checkLink(); err != nil {
+		return err
+	}
+	if after != nil && !r.carries(t.link.value, after.Chain) {
+		return errNotNext
+	}
+	return nil
 }
 
 // parseFirst reads what only the first record of an append carries.

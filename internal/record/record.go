@@ -145,10 +145,7 @@ func (r *Record) After(t Tail) (Tail, error) {
 	r.timesText = string(text)
 	r.Position = 0
 	r.Sequence = t.Sequence + 1
-	if t.Number == 0 {
-		t.Origin = r.Commit.ID
-	}
-	r.Link = Link{Number: t.Number + 1, Origin: t.Origin, Back: t.NextBack()}
+	r.Link = nextLink(t, r.Commit.ID)
 	r.Link.Chain = r.ChainAfter(t.Chain)
 	next := r.Tail()
 	next.staged = r.Commit.Index
