@@ -14,6 +14,7 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/loggen"
 	"github.com/enactlog/enact/internal/record"
+	"github.com/enactlog/enact/jetstore"
 )
 
 // Classes of executions that are read.
@@ -122,6 +123,30 @@ func (l *bigLog) benchShort(b *testing.B, t results, place string) {
 			})
 		}
 	}
+	l.benchFirst(b, t, place)
+}
+
+// benchFirst measures loads by a store that does not know where an execution begins: it
+// remembers fewer than are read in turn.
+func (l *bigLog) benchFirst(b *testing.B, t results, place string) {
+	ctx := context.Background()
+	store, err := jetstore.Connect(ctx, l.url, jetstore.WithCacheSize(1))
+	check(b, err)
+	defer func() { check(b, store.Shutdown(ctx)) }()
+	some := l.some(b, usual)
+	b.Run(usual+"/first", func(b *testing.B) {
+		theirs, ours := compare(b,
+			func(i int) { check(b, l.rawFencedRead(l.subject(some[i%len(some)]), loaded)) },
+			func(i int) {
+				e := some[i%len(some)]
+				events, err := store.Execution(e.TenantID, e.ExecutionID).LoadEvents(ctx)
+				check(b, err)
+				if len(events) != loaded {
+					b.Fatalf("%d events", len(events))
+				}
+			})
+		t.times(place, fmt.Sprintf("load of %d, %s, the first of a store", loaded, usual), "leader get and batch", theirs, ours, 0)
+	})
 }
 
 // onReplicas returns what is asked on three nodes only.

@@ -46,6 +46,7 @@ type bigLog struct {
 	*loggen.Plan
 	nodes int
 	dir   string
+	url   string
 }
 
 // openLog serves a log of that shape, which is written first unless a former run has
@@ -64,7 +65,7 @@ func openLog(b *testing.B, name string, nodes int, shape loggen.Shape, sync bool
 	writeLog(b, dir, nodes, shape, plan)
 	url, stop := startServers(b, dir, nodes, sync)
 	b.Cleanup(stop)
-	l := &bigLog{connect(b, url), plan, nodes, dir}
+	l := &bigLog{connect(b, url), plan, nodes, dir, url}
 	stream, err := l.js.Stream(context.Background(), l.store.StreamName())
 	check(b, err)
 	if n := stream.CachedInfo().State.Msgs; n < uint64(plan.Records()) {

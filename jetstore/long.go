@@ -14,8 +14,10 @@ const (
 	longRecords = 2048
 	// longStep is how many records it is asked for at a time.
 	longStep = 1024
-	// longPage is how many records a page has at most.
-	longPage = 512
+	// longPage is how many records a page has at most, longBytes how many bytes of payload
+	// beside one record of any size: a page is in memory while the next one is fetched.
+	longPage  = 512
+	longBytes = 1 << 20
 	// longAhead is how many stretches ahead of the requests are looked at.
 	longAhead = 4
 	// longTries is how many consumers one read makes before it goes on without.
@@ -140,7 +142,8 @@ func (w *walk) openFeed(ctx context.Context) bool {
 // readFeed returns what fits of the next page, and an error if the consumer gives no more.
 func (w *walk) readFeed(ctx context.Context) ([]*record.Record, error) {
 	records := make([]*record.Record, 0, longPage)
-	for prev := w.prev; len(records) < longPage && prev.Number < w.last.Link.Number; {
+	size := 0
+	for prev := w.prev; len(records) < longPage && size < longBytes && prev.Number < w.last.Link.Number; {
 		if err := w.askFeed(ctx); err != nil {
 			return records, err
 		}
@@ -156,6 +159,7 @@ func (w *walk) readFeed(ctx context.Context) ([]*record.Record, error) {
 			return records, err
 		}
 		records, prev = append(records, r), r.Tail()
+		size += len(r.Payload)
 	}
 	return records, nil
 }
