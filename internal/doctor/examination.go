@@ -218,7 +218,7 @@ func (x *examination) each(check string, look func(*stream) Finding) []Finding {
 		case errors.Is(s.err, enact.ErrStreamNotFound) && check == checkSettings:
 			f = Finding{
 				Status: Fail, Found: "there is no such stream", Means: "there is no log to open, or it cannot be listed",
-				Mend: "see whether this is the server, the account and the --stream that is meant; make a new log's streams, or the index of one that lost it",
+				Mend: "see whether this is the server, the account and the --stream that is meant; stream create makes what is missing, fsck --repair fills an index",
 			}
 		case errors.Is(s.err, enact.ErrStreamNotFound):
 			f = Finding{Status: Unknown, Found: "there is no such stream"}

@@ -83,7 +83,7 @@ func judgePermissions(may []string, stream string, role jetstore.Role) Finding {
 		return f
 	}
 	f.Found = fmt.Sprintf("the connection may %s %s", strings.Join(may, ", "), stream)
-	const mend = "give programs a user with the permissions of a writer or reader (docs/guarantees.md)"
+	const mend = "give programs a user with the permissions of a writer or reader (tenant permissions)"
 	switch role {
 	case jetstore.RoleOperator:
 	case jetstore.RoleReader, jetstore.RoleWriter:
