@@ -146,11 +146,11 @@ func firstDifference(a, b iter.Seq2[enact.StoredEvent, error], strict bool) (dif
 	defer stop()
 	for x, err := range a {
 		if err != nil {
-			return d, fmt.Errorf("A: %w", err)
+			return d, fmt.Errorf("execution A: %w", err)
 		}
 		y, err, ok := nextB()
 		if err != nil {
-			return d, fmt.Errorf("B: %w", err)
+			return d, fmt.Errorf("execution B: %w", err)
 		}
 		if !ok {
 			d.Sequence, d.In = x.Sequence, "end"
@@ -168,7 +168,7 @@ func firstDifference(a, b iter.Seq2[enact.StoredEvent, error], strict bool) (dif
 	}
 	y, err, ok := nextB()
 	if err != nil {
-		return d, fmt.Errorf("B: %w", err)
+		return d, fmt.Errorf("execution B: %w", err)
 	}
 	if ok {
 		d.Sequence, d.In = y.Sequence, "end"
