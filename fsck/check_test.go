@@ -391,4 +391,3 @@ func TestBesideWriters(t *testing.T) {
 	writers.Wait()
 	require.NoError(t, errors.Join(errs...))
 }
-

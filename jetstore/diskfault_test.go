@@ -1,17 +1,15 @@
 package jetstore_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/logtest"
 )
 
 // A byte that changed on the server's disk costs the server the message: it says of it
@@ -25,7 +23,7 @@ func TestByteFlippedOnDisk(t *testing.T) {
 			events, err := run.LoadEvents(t.Context())
 			require.NoError(t, err)
 			l.server.Stop()
-			flipOnDisk(t, l.dir, fmt.Sprintf(`"event_type":"note","data":%d}`, k))
+			require.NoError(t, logtest.FlipOnDisk(l.dir, "ENACT", fmt.Sprintf(`"event_type":"note","data":%d}`, k)))
 			l.server.Start()
 
 			loaded, err := run.LoadEvents(t.Context())
@@ -53,22 +51,4 @@ func requireHole(t *testing.T, err error, id enact.ExecutionID, next enact.Store
 	require.Equal(t, next.Position, corrupt.Position)
 	require.Equal(t, next.Sequence, corrupt.Sequence)
 	require.ErrorContains(t, err, "hole")
-}
-
-// flipOnDisk changes the last byte of the one place in a server's blocks that has the text.
-func flipOnDisk(t *testing.T, dir, text string) {
-	t.Helper()
-	blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "ENACT", "msgs", "*.blk"))
-	require.NoError(t, err)
-	found := 0
-	for _, block := range blocks {
-		data, err := os.ReadFile(block)
-		require.NoError(t, err)
-		if i := bytes.LastIndex(data, []byte(text)); i >= 0 {
-			found++
-			data[i+len(text)-1] ^= 1
-			require.NoError(t, os.WriteFile(block, data, 0o600))
-		}
-	}
-	require.Equal(t, 1, found, "%q", text)
 }
