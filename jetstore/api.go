@@ -29,6 +29,7 @@ const (
 	codeStreamNotFound   = 10059
 	codeStreamNameInUse  = 10058
 	codeNoPeers          = 10005 // no suitable servers for the stream's replicas
+	codeNotClustered     = 10074 // more than one replica, on a server that is no cluster
 	codeNotEnabled       = 10076 // JetStream is not enabled on the server
 	codeNotEnabledForAcc = 10039 // JetStream is not enabled for the account
 )

@@ -117,7 +117,7 @@ func ensure(ctx context.Context, a *api, want jetstream.StreamConfig) error {
 // error, other than a lack of servers, which those of a cluster that starts make up.
 func createRefused(err error) bool {
 	apiErr, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && apiErr.Code >= 400 && apiErr.Code < 500 && apiErr.ErrorCode != codeNoPeers
+	return ok && (apiErr.Code >= 400 && apiErr.Code < 500 && apiErr.ErrorCode != codeNoPeers || apiErr.ErrorCode == codeNotClustered)
 }
 
 func (c *config) baseConfig(name, subject, description string, now time.Time, replicas int) jetstream.StreamConfig {

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +21,8 @@ import (
 // Commands of the scripts that are about servers. Each server ends with its script.
 
 // natsServer starts a server with a configuration, on a free port and without syncing:
-// nats-server FILE. The variable SERVER is its URL. Directories are below the script's.
+// nats-server FILE. The variable SERVER is its
+// URL, PORT its port. Directories are below the script's.
 func natsServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: nats-server file")
@@ -41,6 +44,7 @@ func natsServer(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the server of %s does not start", args[0])
 	}
 	ts.Setenv("SERVER", srv.ClientURL())
+	ts.Setenv("PORT", strconv.Itoa(srv.Addr().(*net.TCPAddr).Port))
 }
 
 // connect connects to the script's server: as USER PASSWORD, TOKEN, or nobody.

@@ -46,10 +46,11 @@ const (
 // session is a command's own connection to the server that holds the log, for what goes
 // beyond a store.
 type session struct {
-	nc      *nats.Conn
-	api     string            // subject prefix of the JetStream API
-	options []jetstore.Option // describe the log, for jetstore.Open and its like
-	server  *embedded.Server  // the server in this process; nil: it is elsewhere
+	nc        *nats.Conn
+	api       string            // subject prefix of the JetStream API
+	options   []jetstore.Option // describe the log, for jetstore.Open and its like
+	perTenant bool              // the log has a stream for each tenant
+	server    *embedded.Server  // the server in this process; nil: it is elsewhere
 
 	mu     sync.Mutex
 	asking map[*question]struct{}
@@ -176,7 +177,7 @@ func (a *app) openSession(ctx context.Context, need access) (*session, error) {
 
 func (a *app) newSession() (*session, error) {
 	opts, err := a.connection.logOptions(a.timeout)
-	return &session{api: "$JS.API", options: opts, asking: make(map[*question]struct{})}, err
+	return &session{api: "$JS.API", options: opts, perTenant: a.connection.perTenant, asking: make(map[*question]struct{})}, err
 }
 
 // dial connects to a server elsewhere, as the flags, the environment and the context say.

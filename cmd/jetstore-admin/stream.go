@@ -39,7 +39,7 @@ const tenantOfStreams = "whose streams, with --per-tenant"
 func (s *session) configs(t *tenantFlag, opts ...jetstore.Option) (log, index jetstream.StreamConfig, err error) {
 	log, index, err = jetstore.Configs(enact.TenantID(t.id), append(s.options, opts...)...)
 	if errors.Is(err, enact.ErrInvalidOption) || errors.Is(err, enact.ErrInvalidID) {
-		if t.id == "" {
+		if s.perTenant && t.id == "" {
 			return log, index, usagef("with --per-tenant each tenant has streams: say whose with --tenant")
 		}
 		return log, index, usagef("%v", err)

@@ -84,7 +84,8 @@ func (a *app) tenantPermissionsCommand() *cobra.Command {
 		Long: `Print what the users of the log need to be allowed, as a block that the configuration of
 a NATS server takes as it is ("include" it in an account or an authorization block):
 a user for each role, or for that of --role. With --tenant the reader and the writer are
-confined to the tenant.
+confined to the tenant; an account's users are one block, so that more tenants in one
+account have to be put together by hand.
 
   reader    loads, lists, and follows executions live
   writer    also appends
@@ -109,7 +110,7 @@ docs/guarantees.md, and --per-tenant.
 		}),
 	}
 	flags.tenant.add(cmd, "whose users (default all tenants')")
-	cmd.Flags().StringVar(&flags.role, "role", "", "reader, writer or operator (default each that there is)")
+	cmd.Flags().StringVar(&flags.role, "role", "", "reader, writer or operator (default all three)")
 	cmd.Flags().StringVar(&flags.user, "name", "", "`name` of the user, with --role (default made of tenant and role)")
 	return cmd
 }
@@ -129,10 +130,7 @@ func (a *app) userPermissions(flags *permissionFlags) ([]userPermissions, error)
 	tenant := enact.TenantID(flags.tenant.id)
 	roles := []jetstore.Role{jetstore.Role(flags.role)}
 	if flags.role == "" {
-		roles = []jetstore.Role{jetstore.RoleReader, jetstore.RoleWriter}
-		if tenant == "" {
-			roles = append(roles, jetstore.RoleOperator)
-		}
+		roles = []jetstore.Role{jetstore.RoleReader, jetstore.RoleWriter, jetstore.RoleOperator}
 	}
 	opts, err := a.connection.logOptions(a.timeout)
 	if err != nil {
@@ -140,6 +138,10 @@ func (a *app) userPermissions(flags *permissionFlags) ([]userPermissions, error)
 	}
 	var users []userPermissions
 	for _, role := range roles {
+		tenant := tenant
+		if flags.role == "" && role == jetstore.RoleOperator {
+			tenant = "" // a block of users is for an account, which needs one
+		}
 		p, err := jetstore.PermissionsFor(role, tenant, opts...)
 		if errors.Is(err, enact.ErrInvalidOption) || errors.Is(err, enact.ErrInvalidID) {
 			return nil, usagef("%v", err)

@@ -81,7 +81,7 @@ func (p palette) paint(c text.Color, s string) string {
 // returns an error for anything else. Without a terminal nobody can answer: then it is a
 // usage error, which names the flag that does without.
 func (a *app) confirm(ctx context.Context, question, answer, flag string) error {
-	if !isTerminal(a.stdin) || !isTerminal(a.stderr) {
+	if !isTerminal(a.stdin) {
 		return usagef("this has to be confirmed, and there is no terminal to ask on: give --%s", flag)
 	}
 	if _, err := fmt.Fprintf(a.stderr, "%s\nType %q to go on: ", question, answer); err != nil {
