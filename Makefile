@@ -22,10 +22,10 @@ CLUSTER_DIR ?= data/cluster
 TLS         ?=
 MONITORING  ?=
 # Modules of their own, for what is too heavy for users of the library.
-SUBMODULES  := bench/jsonlib integration/power
+SUBMODULES  := bench/jsonlib examples/sqlite integration/power
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers cover
+.PHONY: help build test race lint fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers modules bench-follow cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,13 @@ lint: ## formatting, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) vet -tags traces,mounts,long,biglog,subscribers,faults,deployment,readers ./...
 	$(GO) run $(STATICCHECK) ./...
+
+# The tests of power need root, and have a target of their own.
+TESTED       = $(filter-out integration/power,$(SUBMODULES))
+
+modules: ## vet and test the modules of their own
 	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
+	@for m in $(TESTED); do echo "test $$m"; (cd $$m && $(GO) test -count=1 -timeout 10m ./...) || exit 1; done
 
 fuzz: ## run every fuzz test for FUZZTIME (default 10s)
 	@for pkg in $$($(GO) list ./...); do \
@@ -160,6 +166,12 @@ compose-check: ## let docker compose read the files, where it is at hand
 		docker compose --env-file "$$env" -f docker-compose.yml -f deploy/docker-compose.tls.yml config --quiet && \
 		echo "docker compose accepts the files"; \
 	else echo "not checked: there is no docker compose here"; fi
+
+# Events that `make bench-follow` follows.
+EVENTS      ?= 1000000
+
+bench-follow: ## follow EVENTS stored events (default 1000000) beside a raw ordered consumer
+	ENACT_BENCH_FOLLOW=$(EVENTS) $(GO) test -run '^$$' -bench '^BenchmarkFollow$$' -benchtime 1x -timeout 2h ./bench
 
 cover: ## test coverage by package
 	$(GO) test -timeout 10m -cover ./...
