@@ -16,6 +16,7 @@ import (
 // With synced disks, everything is there. Without, those two are a majority that knows nothing
 // of what was acknowledged: one loss of power is enough.
 func TestAwayAndPowerLoss(t *testing.T) {
+	t.Parallel()
 	for name, noSync := range map[string]bool{"synced": false, "not synced": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -74,6 +74,7 @@ func TestDefaultSettingLoses(t *testing.T) {
 // that journal, as ext4 and xfs do. Where a directory must be synced for what was made in it to
 // be there, as POSIX has it, it does not: the server does not sync the directory of a new file.
 func TestSeveralFiles(t *testing.T) {
+	t.Parallel()
 	for _, order := range []powerfs.Order{powerfs.Journaled, powerfs.Strict} {
 		t.Run(order.String(), func(t *testing.T) {
 			t.Parallel()
