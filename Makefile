@@ -2,6 +2,7 @@
 GO          ?= go
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME    ?= 10s
 # Folder of agent runs as StoredEvent lines, for `make traces`.
 TRACES      ?= $(ENACT_TRACES)
@@ -40,11 +41,15 @@ test: ## run the tests that need nothing but Go (under 5 minutes)
 race: ## the same under the race detector (needs a C compiler; under 12 minutes)
 	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m ./...
 
-lint: ## formatting, vet, staticcheck
+lint: ## formatting, vet, staticcheck, and govulncheck where its database can be reached
 	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -tags traces,mounts,long,biglog,subscribers,faults,deployment,readers ./...
 	$(GO) run $(STATICCHECK) ./...
+	@# Exit code 3 is a vulnerability that is called; any other failure is no answer.
+	@out="$$($(GO) run $(GOVULNCHECK) ./... 2>&1)"; rc=$$?; \
+	if [ $$rc -ne 0 ] && echo "$$out" | grep -q '^exit status 3$$'; then echo "$$out"; exit 1; fi; \
+	if [ $$rc -ne 0 ]; then echo "govulncheck: NOT CHECKED: $$(echo "$$out" | grep -v '^exit status' | tail -1)"; else echo "govulncheck: no vulnerability is called"; fi
 
 # The tests of power need root, and have a target of their own.
 TESTED       = $(filter-out integration/power,$(SUBMODULES))
@@ -173,5 +178,7 @@ EVENTS      ?= 1000000
 bench-follow: ## follow EVENTS stored events (default 1000000) beside a raw ordered consumer
 	ENACT_BENCH_FOLLOW=$(EVENTS) $(GO) test -run '^$$' -bench '^BenchmarkFollow$$' -benchtime 1x -timeout 2h ./bench
 
-cover: ## test coverage by package
-	$(GO) test -timeout 10m -cover ./...
+cover: ## test coverage: of each package by its own tests, and in all by those of all
+	$(GO) test -timeout 20m -cover ./... | grep -v 'no test files'
+	$(GO) test -timeout 20m -coverpkg=./... -coverprofile=cover.out ./... >/dev/null
+	@$(GO) tool cover -func=cover.out | awk '/^total:/ { print "in all: " $$NF " of statements" }'
