@@ -26,7 +26,7 @@ MONITORING  ?=
 SUBMODULES  := bench/jsonlib examples/sqlite integration/power
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers modules bench-follow cover
+.PHONY: help build test race lint fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers modules bench-follow cover sizing
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench-cold: ## reads of logs that were not used for minutes, beside appends (40 
 
 bench-fsck: ## a check of a log of RECORDS records (default 1000000) beside a raw ordered read
 	ENACT_FSCK_RECORDS=$(RECORDS) $(BIGLOG) -run '^$$' -bench '^BenchmarkFsck$$' -benchtime 3x
+
+sizing: ## disk and memory that a log takes (200 000 events three times, times SCALE)
+	$(BIGLOG) -count=1 -run '^TestSizing$$' -v
 
 newcomer: ## the README's path to a first append in a program of one's own
 	.ci/newcomer.sh
