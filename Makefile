@@ -122,7 +122,8 @@ CLUSTERS ?= 2
 REPORT   ?=
 
 integration: ## clusters under faults, with history checkers (needs root, to mount; ROUNDS, SEED, REPORT)
-	ENACT_FAULT_ROUNDS=$(ROUNDS) ENACT_FAULT_REPORT="$(abspath $(REPORT))" $(GO) test -count=1 -tags faults -timeout 3h -parallel $(CLUSTERS) -v -run '^TestFaults' ./integration -seed $(SEED)
+	ENACT_FAULT_ROUNDS=$(ROUNDS) ENACT_FAULT_REPORT="$(abspath $(REPORT))" $(GO) test -count=1 -tags faults -timeout 3h -parallel $(CLUSTERS) -v \
+		-run '^Test(Faults|DeposedLeader|ReadsAfterAnElection|WritersOnACluster|SubscribersOnACluster)' ./integration -seed $(SEED)
 
 long: ## the integration tests with ten times the rounds
 	$(GO) test -count=1 -tags long -timeout 2h -v ./integration

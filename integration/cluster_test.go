@@ -20,17 +20,6 @@ type cluster struct {
 	} `json:"replicas"`
 }
 
-// whole reports whether every replica has what the leader has.
-func (c *cluster) whole() bool {
-	current := 0
-	for _, r := range c.Replicas {
-		if r.Current {
-			current++
-		}
-	}
-	return c.Leader != "" && current == 2
-}
-
 // replicas asks the stream's leader for its replicas; nil if none answers.
 func replicas(nc *nats.Conn, stream string) *cluster {
 	reply, err := nc.Request("$JS.API.STREAM.INFO."+stream, nil, 250*time.Millisecond)

@@ -1,3 +1,5 @@
+//go:build faults || long
+
 package integration
 
 import (
@@ -33,6 +35,17 @@ const (
 	deposedTimeout = 30 * time.Second
 	shortTimeout   = 1500 * time.Millisecond
 )
+
+// whole reports whether every replica has what the leader has.
+func (c *cluster) whole() bool {
+	current := 0
+	for _, r := range c.Replicas {
+		if r.Current {
+			current++
+		}
+	}
+	return c.Leader != "" && current == 2
+}
 
 // A leader that was paused while another was elected answers, when it goes on, as if it
 // still led: it refuses what the new leader then stores. Writers that believe it are

@@ -27,6 +27,7 @@ func TestFaultsClientManners(t *testing.T) {
 	t.Run("a server that hangs is left", c.leaves(func(_ *campaign, s *natstest.Server) { s.Pause() }, (*natstest.Server).Resume))
 	t.Run("a lame duck is left without an error", c.leavesLameDuck)
 	t.Run("a slow follower slows nobody else", c.toleratesSlowFollower)
+	t.Run("a leader that was cut off answers for a while", c.answersForAWhile)
 	t.Run("degraded is not down", c.tellsDegradedFromDown)
 }
 
@@ -139,6 +140,44 @@ func (c *campaign) toleratesSlowFollower(t *testing.T) {
 		require.Len(t, loaded, 2+(i+1)%2)
 	}
 	t.Logf("the longest append beside it took %v", longest.Round(time.Millisecond))
+}
+
+// A leader that is cut off answers reads until it notices that it has no majority: what
+// others append meanwhile under the next leader it does not know. Who asks for no less
+// than that is not given less.
+func (c *campaign) answersForAWhile(t *testing.T) {
+	c.awaitWhole()
+	old := c.leader()
+	at := c.number(old)
+	cut := open(t, old.URL(), jetstore.WithNATS(nats.IgnoreDiscoveredServers()))
+	rest := open(t, natstest.URLs(rotated(c.servers, at+1)[:2]), jetstore.WithNATS(nats.IgnoreDiscoveredServers()))
+	id := enact.NewExecutionID()
+	_, err := rest.Append(t.Context(), id, tenant, enact.ExecutionStarted{})
+	require.NoError(t, err)
+	c.isolate(old)
+	_, err = rest.Append(t.Context(), id, tenant, enact.ExecutionResumed{})
+	acknowledged := time.Now()
+	require.NoError(t, err)
+	stale, window := 0, time.Duration(0)
+	for answered := true; answered; {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		sequence, _, err := cut.LatestSequence(ctx, id, enact.InTenant(tenant))
+		cancel()
+		answered = err == nil
+		if answered {
+			require.Equal(t, uint64(1), sequence, "nobody who is cut off knows of more")
+			stale, window = stale+1, time.Since(acknowledged)
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+		sequence, _, err = cut.LatestSequence(ctx, id, enact.InTenant(tenant), enact.AtLeast(2))
+		cancel()
+		require.Error(t, err, "it answered %d", sequence)
+	}
+	c.join()
+	sequence, _, err := cut.LatestSequence(t.Context(), id, enact.InTenant(tenant), enact.AtLeast(2))
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), sequence)
+	t.Logf("%d answers were stale, the last one %v after what it lacks was acknowledged", stale, window.Round(time.Millisecond))
 }
 
 func (c *campaign) tellsDegradedFromDown(t *testing.T) {

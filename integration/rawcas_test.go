@@ -1,3 +1,5 @@
+//go:build faults || long
+
 package integration
 
 import (

@@ -31,11 +31,6 @@ func TestSubscribersOnOneServer(t *testing.T) {
 	newStorm(t, []*natstest.Server{natstest.Start(t, natstest.Options{})}).run(t)
 }
 
-// The same on a cluster, whose leader is killed.
-func TestSubscribersOnACluster(t *testing.T) {
-	newStorm(t, natstest.StartCluster(t, 3, natstest.Options{})).run(t)
-}
-
 // storm is a log with writers, subscribers and faults.
 type storm struct {
 	servers []*natstest.Server

@@ -84,13 +84,6 @@ func TestWritersOnOneServer(t *testing.T) {
 	writeTogether(t, server.URL(), scaled(80, 800))
 }
 
-// The same on a cluster, each process on the servers in an order of its own.
-func TestWritersOnACluster(t *testing.T) {
-	servers := natstest.StartCluster(t, 3, natstest.Options{})
-	ensure(t, natstest.URLs(servers))
-	writeTogether(t, natstest.URLs(servers), scaled(20, 400))
-}
-
 func writeTogether(t *testing.T, url string, appends int) {
 	t.Helper()
 	script := writerScript{URL: url, Appends: appends}
