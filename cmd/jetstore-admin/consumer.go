@@ -21,6 +21,8 @@ func (a *app) consumerCommand() *cobra.Command {
 		Use:     "consumer",
 		Aliases: []string{"con"},
 		Short:   "Look after those who follow the log live: tails, follows and groups",
+		Long: `Look after those who follow the log live: list them with how far behind they are, pause
+and resume groups, and remove what nobody uses any more.`,
 		Example: `  jetstore-admin consumer ls --server nats://localhost:4222
   jetstore-admin consumer pause --server nats://localhost:4222 --for 1h billing`,
 	}
@@ -55,8 +57,9 @@ func (a *app) consumerLsCommand() *cobra.Command {
 
 LAG counts the records that a consumer has not been sent, or not acknowledged. What
 another program made is of kind "other".`,
-		Example: `  jetstore-admin consumer ls --server nats://localhost:4222 -o jsonl`,
-		Args:    cobra.NoArgs,
+		Example: `  jetstore-admin consumer ls --server nats://localhost:4222
+  jetstore-admin consumer ls --context production --per-tenant --tenant acme -o jsonl`,
+		Args: cobra.NoArgs,
 		RunE: a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, _ []string) error {
 			infos, err := consumer.List(ctx, log)
 			if err != nil {
@@ -72,10 +75,13 @@ another program made is of kind "other".`,
 func (a *app) consumerInfoCommand() *cobra.Command {
 	var tenant tenantFlag
 	cmd := &cobra.Command{
-		Use:     "info NAME",
-		Short:   "Show a consumer",
-		Example: `  jetstore-admin consumer info --server nats://localhost:4222 billing`,
-		Args:    cobra.ExactArgs(1),
+		Use:   "info NAME",
+		Short: "Show a consumer",
+		Long: `Show a consumer of the log: what it follows, how far it has come, and what it has been
+sent and not yet acknowledged.`,
+		Example: `  jetstore-admin consumer info --server nats://localhost:4222 billing
+  jetstore-admin consumer info --context production billing -o json`,
+		Args: cobra.ExactArgs(1),
 		RunE: a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, args []string) error {
 			return a.printConsumer(ctx, log, args[0])
 		}),
@@ -96,8 +102,9 @@ func (a *app) consumerRmCommand() *cobra.Command {
 		Long: `Remove a consumer from the server. A group loses its position; what it was is written
 to stderr. A tail or a follow that runs makes itself another consumer, and so does a
 member of a group, which is why one that is in use is removed with --force only.`,
-		Example: `  jetstore-admin consumer rm --server nats://localhost:4222 billing`,
-		Args:    cobra.ExactArgs(1),
+		Example: `  jetstore-admin consumer rm --server nats://localhost:4222 billing
+  jetstore-admin consumer rm --context production --force billing`,
+		Args: cobra.ExactArgs(1),
 		RunE: a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, args []string) error {
 			info, err := consumer.Get(ctx, log, args[0])
 			if err != nil {
@@ -167,10 +174,13 @@ The pause ends by itself, or with "consumer resume".`,
 func (a *app) consumerResumeCommand() *cobra.Command {
 	var tenant tenantFlag
 	cmd := &cobra.Command{
-		Use:     "resume NAME",
-		Short:   "End a group's pause",
-		Example: `  jetstore-admin consumer resume --server nats://localhost:4222 billing`,
-		Args:    cobra.ExactArgs(1),
+		Use:   "resume NAME",
+		Short: "End a group's pause",
+		Long: `End a group's pause, so that its members are sent at once what has come meanwhile. A
+group that is not paused stays as it is.`,
+		Example: `  jetstore-admin consumer resume --server nats://localhost:4222 billing
+  jetstore-admin consumer resume --context production --per-tenant --tenant acme billing`,
+		Args: cobra.ExactArgs(1),
 		RunE: a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, args []string) error {
 			if err := consumer.Resume(ctx, log, args[0]); err != nil {
 				return err
