@@ -99,6 +99,8 @@ func (a *app) explain(err error) (cause, next string) {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrTimeout):
 		return fmt.Sprintf("not done within %s: %v", a.timeout, err),
 			"Give it more time with --timeout; if that does not help, see whether the stream has a leader: \"" + programName + " stream info\"."
+	case errors.Is(err, enact.ErrUnknownCodec) && c.keys == "":
+		return err.Error(), "If it is encrypted, give the key file with --keys."
 	case errors.Is(err, enact.ErrTenantRequired):
 		return err.Error(), "Each tenant has a stream: give --tenant."
 	}

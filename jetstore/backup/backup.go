@@ -126,9 +126,9 @@ func Take(ctx context.Context, nc *nats.Conn, request Requester, stream string, 
 // configuration may have been changed in replicas and placement. The stream must not exist.
 // It returns the state of the new stream.
 //
-// Errors are those of request, [*RefusedError], an error of r, and that of ctx: the restore
-// is then called off, and the server keeps nothing of it, unless ctx ended while the
-// server had everything and had not answered yet.
+// Errors are those of request, [*RefusedError], an error of r, and that of ctx. The restore
+// is then called off, and the server keeps nothing of it, unless it had the last chunk: it
+// makes the stream as soon as the snapshot is whole, and the caller has to delete it.
 func Restore(ctx context.Context, nc *nats.Conn, request Requester, stream string, snap Snapshot, r io.Reader, progress func(int)) (jetstream.StreamState, error) {
 	var none jetstream.StreamState
 	var begun struct {
@@ -159,6 +159,10 @@ func Restore(ctx context.Context, nc *nats.Conn, request Requester, stream strin
 			callOff(nc, begun.Subject)
 			return none, err
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		callOff(nc, begun.Subject)
+		return none, err
 	}
 	// The empty message ends it; the answer comes when the stream is there.
 	reply, err := nc.RequestWithContext(ctx, begun.Subject, nil)
