@@ -30,9 +30,8 @@ func TestSizing(t *testing.T) {
 		executions := max(1, n/per)
 		w := weigh(t, n, executions)
 		million := func(bytes, of uint64) string { return humanize.IBytes(bytes * 1_000_000 / of) }
-		t.Logf("%d events of %d executions: log %s for a million events, index %s for a million executions, memory %s for a million executions",
-			n, executions, million(w.log, uint64(n)), million(w.index, uint64(executions)),
-			million(w.memory-min(w.memory, empty.memory), uint64(executions)))
+		t.Logf("%d events of %d executions: log %s for a million events, index %s for a million executions, memory %s",
+			n, executions, million(w.log, uint64(n)), million(w.index, uint64(executions)), humanize.IBytes(w.memory))
 	}
 }
 

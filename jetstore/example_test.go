@@ -2,10 +2,14 @@ package jetstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
 	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/jetstore"
@@ -99,4 +103,120 @@ func ExamplePermissionsFor() {
 	// Output:
 	// $JS.API.STREAM.INFO.ENACT-acme
 	// [_INBOX_acme.>] _INBOX_acme
+}
+
+// Spans and metrics go where the program's other ones go.
+func ExampleWithTracerProvider() {
+	ctx := context.Background()
+	spans := tracetest.NewSpanRecorder() // an exporter, elsewhere
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	store, end := openExample(jetstore.WithTracerProvider(provider))
+	defer end()
+	if _, err := store.Append(ctx, "exec_1", "acme", enact.ExecutionStarted{}); err != nil {
+		log.Fatal(err)
+	}
+	events, err := store.LoadEvents(ctx, "exec_1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, span := range spans.Ended() {
+		fmt.Println(span.Name())
+	}
+	fmt.Println("the event carries the append's trace:", events[0].Trace.Sampled())
+	// Output:
+	// append ENACT
+	// load ENACT
+	// the event carries the append's trace: true
+}
+
+// counting is a tracer that counts what a store puts right.
+type counting map[jetstore.Occurrence]int
+
+func (c counting) Happened(_ context.Context, what jetstore.Occurrence) { c[what]++ }
+
+// A tracer of one's own needs no OpenTelemetry.
+func ExampleWithTracer() {
+	ctx := context.Background()
+	seen := make(counting)
+	store, end := openExample(jetstore.WithTracer(seen))
+	defer end()
+	for range 2 {
+		if _, err := store.Append(ctx, "exec_1", "acme", enact.ExecutionStarted{}, enact.WithIdempotencyKey("start")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(seen[jetstore.Duplicate], "duplicate")
+	// Output: 1 duplicate
+}
+
+// A handle is bound to one execution.
+func ExampleStore_Execution() {
+	ctx := context.Background()
+	store, end := openExample()
+	defer end()
+	run := store.Execution("acme", "exec_1")
+	receipt, err := run.Append(ctx, enact.ExecutionStarted{}, enact.ExpectSequence(0))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = run.Append(ctx, enact.ExecutionCompleted{}, enact.ExpectSequence(0))
+	fmt.Println(receipt.First, err)
+	head, err := run.Head(ctx)
+	fmt.Println(head.Sequence, head.Chain == receipt.Chain, err)
+	// Output:
+	// 1 enact: conflict on execution "exec_1" of tenant "acme": expected no events, actual sequence is 1
+	// 1 true <nil>
+}
+
+// The newest events of a long history are read without the rest.
+func ExampleStore_Events() {
+	ctx := context.Background()
+	store, end := openExample()
+	defer end()
+	events := make([]enact.Event, 100)
+	for i := range events {
+		events[i] = enact.ExecutionPaused{Reason: fmt.Sprint("pause ", i+1)}
+	}
+	if _, err := store.AppendBatch(ctx, "exec_1", "acme", events); err != nil {
+		log.Fatal(err)
+	}
+	for ev, err := range store.Events(ctx, "exec_1", 0, enact.Backwards(), enact.Limit(2)) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(ev.Sequence, ev.Event)
+	}
+	// Output:
+	// 100 {pause 100}
+	// 99 {pause 99}
+}
+
+// Executions in the order in which they were created, newest first.
+func ExampleStore_ListExecutions() {
+	ctx := context.Background()
+	store, end := openExample()
+	defer end()
+	for _, id := range []enact.ExecutionID{"exec_1", "exec_2", "exec_3"} {
+		if _, err := store.Append(ctx, id, "acme", enact.ExecutionStarted{}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	ids, err := store.ListExecutions(ctx, "acme", 2, 0)
+	fmt.Println(ids, err)
+	// Output: [exec_3 exec_2] <nil>
+}
+
+// An append whose outcome is unknown is settled later, in another process if need be.
+func ExampleStore_Resolve() {
+	ctx := context.Background()
+	store, end := openExample()
+	defer end()
+	_, err := store.Append(ctx, "exec_1", "acme", enact.ExecutionStarted{})
+	if unknown, ok := errors.AsType[*enact.UnknownOutcomeError](err); ok {
+		receipt, err := store.Resolve(ctx, unknown) // or a conflict: it is not stored, and never will be
+		fmt.Println(receipt.First, err)
+		return
+	}
+	fmt.Println("acknowledged:", err == nil)
+	// Output: acknowledged: true
 }
