@@ -91,13 +91,6 @@ func TestInterruptedWhileReading(t *testing.T) {
 	}
 }
 
-// A command that outlasts --timeout says so.
-func TestTimeout(t *testing.T) {
-	code, _, stderr := admin(t, "", "demo", "--timeout", "400ms")
-	require.Equal(t, exitError, code)
-	require.Contains(t, stderr, "jetstore-admin: not done within 400ms (see --timeout)")
-}
-
 // A reader that has gone away ends a command quietly, also one that follows.
 func TestReaderGone(t *testing.T) {
 	dir := t.TempDir()
