@@ -43,7 +43,7 @@ func TestKilledServer(t *testing.T) {
 		k.stores = append(k.stores, open(t, server.URL(), wideWindow))
 	}
 	unanswered := 0
-	rounds := scaled(50, 500)
+	rounds := scaled(15, 500)
 	for round := range rounds {
 		if round%executionLife == 0 {
 			k.executions = []enact.ExecutionID{enact.NewExecutionID(), enact.NewExecutionID(), enact.NewExecutionID()}
