@@ -32,7 +32,7 @@ func TestRandomFaults(t *testing.T) {
 	fs := startFaultServer(t)
 	count := *faultsRounds
 	if count == 0 {
-		count = amount(2000, 400, 300)
+		count = amount(2000, 250, 250)
 	}
 	t.Logf("seeds %d to %d; -faults.seed and -faults.rounds repeat some of them", *faultsSeed, *faultsSeed+uint64(count)-1)
 	var totals tally

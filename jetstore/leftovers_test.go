@@ -96,6 +96,9 @@ func (l *observedLog) subscriptions(t *testing.T) int {
 // were answered, for the next ones.
 func (l *observedLog) requireNothingLeft(t *testing.T, most int, when string) {
 	t.Helper()
+	natstest.Eventually(t, goneWithin, func() bool {
+		return l.nc.IsConnected() && l.raw.IsConnected() && l.system.IsConnected()
+	}, func() string { return when + ": a connection is not made again" })
 	subscriptions := l.nc.NumSubscriptions()
 	require.LessOrEqual(t, subscriptions, most+overlap, when)
 	require.NoError(t, l.nc.Flush()) // the server has handled what was sent
