@@ -107,7 +107,7 @@ func (t *tail) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.catchUp(ctx, 0); err != nil {
+	if _, err := t.catchUp(ctx); err != nil {
 		return err
 	}
 	if t.cfg.untilEnd && t.end.Sequence == t.last {
@@ -161,7 +161,7 @@ func (t *tail) deliver(ctx context.Context, m item) error {
 	case r.Position <= t.end.Position:
 		return nil
 	case r.Sequence != t.end.Sequence+1 || r.Previous() != t.end.Position || !r.Follows(t.end.Chain):
-		return t.patiently(ctx, r.Last())
+		return t.patiently(ctx, r.Position)
 	}
 	events, err := r.Events(ctx, t.store.Codecs())
 	if err != nil {
@@ -176,11 +176,12 @@ func (t *tail) deliver(ctx context.Context, m item) error {
 	return nil
 }
 
-// patiently catches up, as often as the servers are away for longer than the store waits.
-func (t *tail) patiently(ctx context.Context, atLeast uint64) error {
+// patiently catches up until the history reaches a position that has been seen, as often as
+// the servers are away for longer than the store waits, or answer with an older end of it.
+func (t *tail) patiently(ctx context.Context, position uint64) error {
 	for p := (pause{}); ; {
-		err := t.catchUp(ctx, atLeast)
-		if err == nil || !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		reached, err := t.catchUp(ctx)
+		if err == nil && reached >= position || err != nil && !away(ctx, err) {
 			return err
 		}
 		if err := p.wait(ctx, t); err != nil {
@@ -189,27 +190,27 @@ func (t *tail) patiently(ctx context.Context, atLeast uint64) error {
 	}
 }
 
-// catchUp yields what the store holds beyond the last event that was yielded, at least
-// up to a sequence that has been seen.
-func (t *tail) catchUp(ctx context.Context, atLeast uint64) error {
-	head, err := t.run.Head(ctx, enact.AtLeast(atLeast))
+// catchUp yields what the store holds beyond the last event that was yielded, and returns
+// the position of the history's last record.
+func (t *tail) catchUp(ctx context.Context) (reached uint64, err error) {
+	head, err := t.run.Head(ctx)
 	if err != nil || head.Position <= t.end.Position {
-		return err
+		return head.Position, err
 	}
 	if head.Sequence > t.last {
 		// No further than the head, whose chain value is what the next record is checked against.
 		limit := int(min(head.Sequence-t.last, math.MaxInt))
 		for ev, err := range t.run.Events(ctx, t.last, enact.AtLeast(head.Sequence), enact.Limit(limit)) {
 			if err != nil {
-				return err
+				return 0, err
 			}
 			if err := t.pass(ctx, ev); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
 	t.end = head
-	return nil
+	return head.Position, nil
 }
 
 // ended returns errDone if the last event of the history is a terminal one.

@@ -14,6 +14,7 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
 	"github.com/enactlog/enact/internal/natstest"
+	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -234,4 +235,58 @@ func TestTailOverARestart(t *testing.T) {
 		}
 	}
 	require.NoError(t, <-writing)
+}
+
+// Records that nobody appended end a tail, whatever number they give themselves.
+func TestTailOfForgedRecords(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	js, err := jetstream.New(s.Conn())
+	require.NoError(t, err)
+	for _, sequences := range [][]uint64{{1000}, {1000, 1001}, {1000, 3}} {
+		t.Run(fmt.Sprint(sequences), func(t *testing.T) {
+			run := s.Execution("acme", enact.NewExecutionID())
+			subject := s.Subjects().Execution("acme", run.ID())
+			_, err := run.AppendBatch(t.Context(), []enact.Event{note(1), note(2)})
+			require.NoError(t, err)
+			receipt, err := run.Append(t.Context(), note(3))
+			require.NoError(t, err)
+			stream, err := js.Stream(t.Context(), s.StreamName())
+			require.NoError(t, err)
+			real, err := stream.GetMsg(t.Context(), receipt.Position)
+			require.NoError(t, err)
+
+			forged := make(chan error, 1)
+			forge := func(uint64) {
+				previous := receipt.Position
+				for _, sequence := range sequences {
+					m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: real.Data}
+					for name, values := range real.Header {
+						m.Header[name] = values
+					}
+					m.Header.Set(record.HeaderSequence, fmt.Sprint(sequence))
+					m.Header.Set("Nats-Expected-Last-Subject-Sequence", fmt.Sprint(previous))
+					ack, err := js.PublishMsg(t.Context(), m)
+					if err != nil {
+						forged <- err
+						return
+					}
+					previous = ack.Sequence
+				}
+				forged <- nil
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			n := uint64(0)
+			var failed error
+			for ev, err := range consumer.Tail(ctx, run, 0, consumer.OnCaughtUp(func(n uint64) { go forge(n) })) {
+				if failed = err; err == nil {
+					n++
+					require.Equal(t, n, ev.Sequence)
+				}
+			}
+			require.NoError(t, <-forged)
+			require.ErrorIs(t, failed, enact.ErrCorrupt)
+			require.Equal(t, uint64(3), n)
+		})
+	}
 }
