@@ -397,7 +397,8 @@ func FuzzAESDecode(f *testing.F) {
 			require.Equal(t, text, name+";"+key)
 			return
 		}
+		// Not held against good: another process's seeds are sealed under another nonce.
 		require.Equal(t, header, text)
-		require.Equal(t, good, payload)
+		require.Equal(t, notes(20), events)
 	})
 }
