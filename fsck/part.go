@@ -72,9 +72,6 @@ type part struct {
 	save      func() error // nil: nothing is saved
 }
 
-// whole reports whether every message of the streams is looked at.
-func (p *part) whole() bool { return p.logs[0].filter == "" }
-
 func (p *part) within(tenant enact.TenantID) bool { return p.tenant == "" || p.tenant == tenant }
 
 // recordsOf returns the source of an execution's records.

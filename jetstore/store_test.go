@@ -1,6 +1,8 @@
 package jetstore_test
 
 import (
+	"flag"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,7 +12,14 @@ import (
 	"github.com/enactlog/enact/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Laws are checked this often where -rapid.checks does not say otherwise.
+	checks := flag.Lookup("rapid.checks")
+	if err := checks.Value.Set(strconv.Itoa(amount(100, 100, 30))); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // The contract holds on disk, with every append fsynced.
 func TestContractOnDisk(t *testing.T) {
