@@ -41,6 +41,10 @@ var (
 // be active.
 var errDeposed = errors.New("consumer: no longer the active member")
 
+// errRegressed ends a spell of an active member whose records a new leader of the group's
+// consumer does not all know to be sent.
+var errRegressed = errors.New("consumer: a new leader knows less than was sent")
+
 // Run makes this process a member of the group: it hands the events to the handler until
 // its context ends, which is no error, and acknowledges a record after its last event
 // was handled. Events that are left are given back, for other members. It outlives
@@ -85,7 +89,10 @@ func (g *Group) Run(ctx context.Context, handler Handler) error {
 // nothing, until all records that the server waits for word of are its own; then it
 // handles them in the order of positions. A member that cannot know any more that it is
 // pinned begins nothing new. Deliveries are numbered: where one is missing, which was
-// lost between the servers, the member gathers again until it has come once more.
+// lost between the servers, the member gathers again until it has come once more. A number
+// that comes again is a new leader's, who has not heard of all that was sent by the one
+// before: what the member holds is not what the server waits for word of, though it may be
+// as many. It begins anew, with nothing in its hands.
 type member struct {
 	reader
 	group     *Group
@@ -103,6 +110,8 @@ type member struct {
 	pin       string // by which the server knows the active member; "": standing by
 	gathering bool
 	sequence  uint64    // of an ordered group: of the last delivery that came
+	highest   uint64    // of all deliveries of the spell
+	regressed bool      // a delivery had a number that was used before
 	created   time.Time // when the group's consumer was made
 
 	mu    sync.Mutex
@@ -131,7 +140,7 @@ type held struct {
 // one any more begins anew, with nothing in its hands.
 func (m *member) run(ctx context.Context) error {
 	for {
-		if err := m.spell(ctx); err != errDeposed {
+		if err := m.spell(ctx); err != errDeposed && err != errRegressed {
 			return err
 		}
 	}
@@ -139,6 +148,7 @@ func (m *member) run(ctx context.Context) error {
 
 func (m *member) spell(ctx context.Context) error {
 	m.held, m.pin, m.gathering = make(map[uint64]*held), "", false
+	m.highest, m.regressed = 0, false
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	workers := m.group.cfg.workers
@@ -180,7 +190,7 @@ func (m *member) serve(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case lasting(err) || errors.Is(err, errRefused):
+		case lasting(err) || errors.Is(err, errRefused) || err == errRegressed:
 			return err
 		case err == errDeposed || m.pin != "" && (errors.Is(err, errUnpinned) || !m.pinned()):
 			return errDeposed
@@ -264,6 +274,9 @@ func (m *member) pull(ctx context.Context) error {
 			}
 			m.take(a.msg)
 		}
+		if m.regressed {
+			return errRegressed
+		}
 		if m.gathering {
 			m.gather(ctx)
 		}
@@ -299,7 +312,7 @@ func (m *member) gather(ctx context.Context) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// An answer from before the last delivery is that of a leader which is none any more.
-	if info.InFlight != len(m.held) || info.Delivered.Consumer < m.sequence {
+	if info.InFlight != len(m.held) || info.Delivered.Consumer < m.highest {
 		return
 	}
 	m.gathering, m.sequence = false, info.Delivered.Consumer
@@ -340,7 +353,8 @@ func (m *member) take(msg *nats.Msg) {
 	}
 	if m.group.mode == Ordered {
 		m.gathering = m.gathering || d.sequence != m.sequence+1
-		m.sequence = d.sequence
+		m.regressed = m.regressed || d.sequence <= m.highest
+		m.sequence, m.highest = d.sequence, max(m.highest, d.sequence)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -130,4 +130,10 @@ func TestOrderedGroupWaitsForALostDelivery(t *testing.T) {
 	}
 	deliver(15, 11)
 	require.Equal(t, uint64(15), <-handled)
+	require.False(t, m.regressed)
+
+	// A new leader that has not heard of deliveries 8 and on uses their numbers again: it
+	// waits for word of other records than the member holds, though they may be as many.
+	deliver(12, 8)
+	require.True(t, m.regressed)
 }
