@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 )
 
 // Ports are taken from below those that systems give to outgoing connections (Linux from
@@ -18,6 +19,14 @@ const (
 
 // ErrNone is returned when too many ports are in use.
 var ErrNone = errors.New("freeport: no free ports")
+
+// taken counts the ports that this process has looked at, from a random one on: two servers
+// that are started at once never get the same, and other processes hardly ever do.
+var taken = func() *atomic.Uint32 {
+	var a atomic.Uint32
+	a.Store(rand.Uint32N(last - first))
+	return &a
+}()
 
 // Find returns n different ports of 127.0.0.1 that nobody listens on just now.
 func Find(n int) ([]int, error) {
@@ -35,7 +44,7 @@ func Find(n int) ([]int, error) {
 		if len(ports) == n {
 			return ports, nil
 		}
-		port := first + rand.IntN(last-first)
+		port := first + int(taken.Add(1))%(last-first)
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
