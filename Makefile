@@ -26,7 +26,7 @@ MONITORING  ?=
 SUBMODULES  := bench/jsonlib examples/sqlite integration/power
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration elections long histories listing subscribers modules bench-follow cover sizing
+.PHONY: help build test race lint fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers modules bench-follow cover sizing
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -127,9 +127,6 @@ REPORT   ?=
 integration: ## clusters under faults, with history checkers (needs root, to mount; ROUNDS, SEED, REPORT)
 	ENACT_FAULT_ROUNDS=$(ROUNDS) ENACT_FAULT_REPORT="$(abspath $(REPORT))" $(GO) test -count=1 -tags faults -timeout 3h -parallel $(CLUSTERS) -v \
 		-run '^Test(Faults|DeposedLeader|ReadsAfterAnElection|WritersOnACluster|SubscribersOnACluster)' ./integration -seed $(SEED)
-
-elections: ## what integration runs but for the random rounds: elections, and clients that change servers
-	$(GO) test -count=1 -tags faults -timeout 30m -v -run '^Test(Faults|DeposedLeader|ReadsAfter|SubscribersOnACluster|WritersOnACluster)' -skip '^TestFaults$$' ./integration
 
 long: ## the integration tests with ten times the rounds
 	$(GO) test -count=1 -tags long -timeout 2h -v ./integration

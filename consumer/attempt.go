@@ -142,7 +142,14 @@ func (m *member) finish(h *held) {
 	msg := h.msg
 	m.mu.Unlock()
 	m.answer(msg, ackDone)
-	m.answered.Store(&msg.Reply)
+	if msg.Reply != "" {
+		m.answered.Store(&msg.Reply)
+	}
+	m.wake()
+}
+
+// wake has the member look again at what it has and wants.
+func (m *member) wake() {
 	select {
 	case m.freed <- struct{}{}:
 	default:
@@ -150,8 +157,12 @@ func (m *member) finish(h *held) {
 }
 
 // answer sends word of a delivery. One that is lost is missed by the server, which sends
-// the record again.
-func (m *member) answer(msg *nats.Msg, what []byte) { _ = m.nc.Publish(msg.Reply, what) }
+// the record again. Nobody waits for word of what was not sent.
+func (m *member) answer(msg *nats.Msg, what []byte) {
+	if msg.Reply != "" {
+		_ = m.nc.Publish(msg.Reply, what)
+	}
+}
 
 // unreadEvent stands for the events of a record that cannot be read.
 func unreadEvent(rd reader, msg *nats.Msg, position uint64) enact.StoredEvent {

@@ -20,11 +20,10 @@ type Mode string
 
 const (
 	// Ordered groups have one active member, which handles the log in the order of
-	// positions, one event at a time; the others stand by. A new active member begins when
-	// all records that the one before held have come to it: no event comes for the first
-	// time before one that precedes it in the log, unless the group's consumer lost its
-	// leader just then (docs/guarantees.md). After a change of the active member some may
-	// come again.
+	// positions, one event at a time; the others stand by. No event comes for the first
+	// time before one that precedes it in the log: a new active member begins where
+	// everything before is acknowledged, and leaves nothing out. Some may come again after
+	// a change of the active member.
 	Ordered Mode = "ordered"
 	// Parallel groups have all members active. One member handles the events of one
 	// execution that it is sent in order and one at a time, also while one of them is tried

@@ -41,10 +41,6 @@ var (
 // be active.
 var errDeposed = errors.New("consumer: no longer the active member")
 
-// errRegressed ends a spell of an active member whose records a new leader of the group's
-// consumer does not all know to be sent.
-var errRegressed = errors.New("consumer: a new leader knows less than was sent")
-
 // Run makes this process a member of the group: it hands the events to the handler until
 // its context ends, which is no error, and acknowledges a record after its last event
 // was handled. Events that are left are given back, for other members. It outlives
@@ -84,21 +80,15 @@ func (g *Group) Run(ctx context.Context, handler Handler) error {
 // In an ordered group only one member is sent anything: the server has pinned it (ADR-42),
 // until it asks for nothing for some time. The server sends it records ahead of those
 // that it handles, at most MaxInFlight. So a member that becomes the active one may be
-// sent later records first: the earlier ones are in the hands of the one before, until
-// that gives them back or the server misses word of them. It gathers, and handles
-// nothing, until all records that the server waits for word of are its own; then it
-// handles them in the order of positions. A member that cannot know any more that it is
-// pinned begins nothing new. Deliveries are numbered: where one is missing, which was
-// lost between the servers, the member gathers again until it has come once more. A number
-// that comes again is a new leader's, who has not heard of all that was sent by the one
-// before: what the member holds is not what the server waits for word of, though it may be
-// as many. It begins anew, with nothing in its hands.
+// sent later records first: the earlier ones are in the hands of the one before. It hands
+// nothing over before what precedes it, see [order]. A member that cannot know any more
+// that it is pinned begins nothing new.
 type member struct {
 	reader
 	group     *Group
 	handler   Handler
 	heartbeat time.Duration
-	freed     chan struct{} // of one place: a record is done with
+	freed     chan struct{} // of one place: a record is done with, or the log was searched
 	active    atomic.Int32  // records that are handled just now
 	began     time.Time
 	lease     atomic.Int64                 // nanoseconds after began until which the member is pinned for certain
@@ -106,13 +96,11 @@ type member struct {
 	finished  *lru.Cache[uint64, struct{}] // positions that were, lately
 
 	// Of the goroutine that serves.
-	pool      *pool[struct{}, *held]
-	pin       string // by which the server knows the active member; "": standing by
-	gathering bool
-	sequence  uint64    // of an ordered group: of the last delivery that came
-	highest   uint64    // of all deliveries of the spell
-	regressed bool      // a delivery had a number that was used before
-	created   time.Time // when the group's consumer was made
+	pool     *pool[struct{}, *held]
+	pin      string // by which the server knows the active member; "": standing by
+	order    order  // of an ordered group
+	searches sync.WaitGroup
+	created  time.Time // when the group's consumer was made
 
 	mu    sync.Mutex
 	held  map[uint64]*held // by position
@@ -125,7 +113,7 @@ type held struct {
 	of       int // records of the staged batch that it ends; 1: it is one by itself
 
 	// Under the member's mutex: a record that is sent again while it is held gets the new
-	// delivery's.
+	// delivery's. One that the log has, and that has not been sent, has no reply subject.
 	msg    *nats.Msg
 	before int  // deliveries before this one
 	queued bool // a worker has it, or will
@@ -140,15 +128,14 @@ type held struct {
 // one any more begins anew, with nothing in its hands.
 func (m *member) run(ctx context.Context) error {
 	for {
-		if err := m.spell(ctx); err != errDeposed && err != errRegressed {
+		if err := m.spell(ctx); err != errDeposed {
 			return err
 		}
 	}
 }
 
 func (m *member) spell(ctx context.Context) error {
-	m.held, m.pin, m.gathering = make(map[uint64]*held), "", false
-	m.highest, m.regressed = 0, false
+	m.held, m.pin, m.order = make(map[uint64]*held), "", order{}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	workers := m.group.cfg.workers
@@ -172,6 +159,7 @@ func (m *member) spell(ctx context.Context) error {
 	stop(err)
 	m.pool.close()
 	signs.Wait()
+	m.searches.Wait()
 	m.giveBack(ctx, err)
 	return err
 }
@@ -190,7 +178,7 @@ func (m *member) serve(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case lasting(err) || errors.Is(err, errRefused) || err == errRegressed:
+		case lasting(err) || errors.Is(err, errRefused):
 			return err
 		case err == errDeposed || m.pin != "" && (errors.Is(err, errUnpinned) || !m.pinned()):
 			return errDeposed
@@ -200,10 +188,6 @@ func (m *member) serve(ctx context.Context) error {
 		}
 	}
 }
-
-// pinned reports whether the server cannot have pinned another member yet. A process that
-// stood still for a while finds here that it did.
-func (m *member) pinned() bool { return int64(time.Since(m.began)) < m.lease.Load() }
 
 // ready makes sure that the group is there, with its settings, on the stream that it was
 // opened on. One that was removed is made again behind what is known to be acknowledged.
@@ -251,7 +235,9 @@ func (m *member) pull(ctx context.Context) error {
 		// A request has to come before the pin expires. What was sent to the active member
 		// over a connection that was lost comes again, later than what follows it.
 		p.group, p.pin, p.expiry = pinGroup, m.pin, m.group.cfg.failover/2
-		m.gathering, m.sequence = true, 0
+		m.order.gather()
+		m.order.sequence = 0
+		defer m.order.endSearch()
 	}
 	if err := p.open(ctx); err != nil {
 		return err
@@ -270,22 +256,22 @@ func (m *member) pull(ctx context.Context) error {
 		m.lease.Store(int64(p.confirmed.Add(m.group.cfg.failover).Sub(m.began)))
 		if a.msg != nil {
 			if pin := a.msg.Header.Get("Nats-Pin-Id"); pin != m.pin {
-				m.pin, p.pin, m.gathering = pin, pin, true
+				m.pin, p.pin = pin, pin
+				m.order.gather()
 			}
 			m.take(a.msg)
 		}
-		if m.regressed {
-			return errRegressed
-		}
-		if m.gathering {
-			m.gather(ctx)
+		if m.order.gathering {
+			if err := m.gather(ctx); err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // next waits for the next thing from the server; while the member gathers, not for long.
 func (m *member) next(ctx context.Context, p *puller) (arrival, error) {
-	if !m.gathering {
+	if !m.order.gathering {
 		return p.next(ctx)
 	}
 	short, cancel := context.WithTimeout(ctx, gatherPause)
@@ -295,30 +281,6 @@ func (m *member) next(ctx context.Context, p *puller) (arrival, error) {
 		err = nil
 	}
 	return a, err
-}
-
-// gather hands over what is held once that is all that the server waits for word of. A
-// consumer that was made again knows nothing of what the active member of the one before
-// held: that one has to have noticed first.
-func (m *member) gather(ctx context.Context) {
-	info, err := m.consumerInfo(ctx, m.group.name)
-	if err != nil {
-		return // it is asked again
-	}
-	cfg, err := info.config()
-	if err != nil || cfg.Metadata[metaRemade] != "" && info.Now.Sub(info.Created) < m.group.cfg.failover {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	// An answer from before the last delivery is that of a leader which is none any more.
-	if info.InFlight != len(m.held) || info.Delivered.Consumer < m.highest {
-		return
-	}
-	m.gathering, m.sequence = false, info.Delivered.Consumer
-	for _, position := range slices.Sorted(maps.Keys(m.held)) {
-		m.queue(m.held[position])
-	}
 }
 
 // room returns how many more records the member wants to hold: while all its workers
@@ -352,9 +314,7 @@ func (m *member) take(msg *nats.Msg) {
 		h.of = p.of
 	}
 	if m.group.mode == Ordered {
-		m.gathering = m.gathering || d.sequence != m.sequence+1
-		m.regressed = m.regressed || d.sequence <= m.highest
-		m.sequence, m.highest = d.sequence, max(m.highest, d.sequence)
+		m.order.saw(d)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -369,7 +329,7 @@ func (m *member) take(msg *nats.Msg) {
 		return
 	}
 	m.held[d.position] = h
-	if !m.gathering {
+	if m.group.mode == Parallel || d.position < m.order.cursor {
 		m.queue(h)
 	}
 }
@@ -402,7 +362,9 @@ func (m *member) signs(ctx context.Context) error {
 		m.mu.Lock()
 		replies := make([]string, 0, len(m.held))
 		for _, h := range m.held {
-			replies = append(replies, h.msg.Reply)
+			if h.msg.Reply != "" {
+				replies = append(replies, h.msg.Reply)
+			}
 		}
 		m.mu.Unlock()
 		for _, reply := range replies {

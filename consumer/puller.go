@@ -196,15 +196,23 @@ func (p *puller) next(ctx context.Context) (arrival, error) {
 		if m.Reply != "" {
 			p.asked--
 			p.oversize = false
-			p.confirmed = p.sent[1] // it may be the answer to that one
 			if p.serial == 1 {
-				p.confirmed = p.sent[0]
+				p.confirm(p.sent[0])
+			} else {
+				p.confirm(p.sent[1]) // it may be the answer to that one
 			}
 			return arrival{msg: m}, nil
 		}
 		if a, told, err := p.status(m); told || err != nil {
 			return a, err
 		}
+	}
+}
+
+// confirm notes that a request which was sent then has reached the server.
+func (p *puller) confirm(sent time.Time) {
+	if sent.After(p.confirmed) {
+		p.confirmed = sent
 	}
 }
 
@@ -277,9 +285,9 @@ func (p *puller) status(m *nats.Msg) (a arrival, told bool, err error) {
 	case "100":
 		switch m.Subject[len(p.inbox)+1:] {
 		case strconv.Itoa(p.serial):
-			p.confirmed = p.sent[0]
+			p.confirm(p.sent[0])
 		case strconv.Itoa(p.serial - 1):
-			p.confirmed = p.sent[1]
+			p.confirm(p.sent[1])
 		}
 		return arrival{lastStream: number(m.Header, "Nats-Last-Stream"), lastConsumer: number(m.Header, "Nats-Last-Consumer")}, true, nil
 	case "408", "409":

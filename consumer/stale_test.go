@@ -7,20 +7,18 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
-	"github.com/enactlog/enact/jetstore"
 )
 
 // fakeLink plays a server that knows one consumer.
 type fakeLink struct {
 	link
 	sequence uint64 // of its last delivery
+	position uint64 // of the last record that it delivered
+	floor    uint64 // position up to which everything is acknowledged
 	inFlight int
 }
 
@@ -30,7 +28,8 @@ func (f *fakeLink) Request(_ context.Context, subject string, _, into any) error
 	if !strings.HasPrefix(subject, "CONSUMER.INFO.") {
 		return errors.New("unexpected request " + subject)
 	}
-	return json.Unmarshal(fmt.Appendf(nil, `{"config":{},"delivered":{"consumer_seq":%d},"num_ack_pending":%d}`, f.sequence, f.inFlight), into)
+	return json.Unmarshal(fmt.Appendf(nil, `{"config":{},"delivered":{"consumer_seq":%d,"stream_seq":%d},"ack_floor":{"stream_seq":%d},"num_ack_pending":%d}`,
+		f.sequence, f.position, f.floor, f.inFlight), into)
 }
 
 // A read that ends early is not a corrupt history before the answers are as recent as
@@ -75,65 +74,4 @@ func TestCorruptionIsConfirmed(t *testing.T) {
 		end:  func(context.Context) (uint64, error) { cancel(); return 1, nil },
 	})
 	require.ErrorIs(t, err, context.Canceled)
-}
-
-// The active member of an ordered group does not run ahead of a delivery that was lost: it
-// waits until the record comes again.
-func TestOrderedGroupWaitsForALostDelivery(t *testing.T) {
-	server := &fakeLink{}
-	handled := make(chan uint64, 10)
-	m := &member{
-		reader: reader{site: site{link: server, stream: "LOG"}}, held: make(map[uint64]*held), gathering: true,
-		group: &Group{store: &jetstore.Store{}, name: "g", mode: Ordered, cfg: groupConfig{failover: time.Second}},
-	}
-	m.finished, _ = lru.New[uint64, struct{}](finishedPositions)
-	m.pool = newPool(t.Context(), poolConfig[struct{}, *held]{
-		workers: 1, failed: func(err error) { t.Error(err) },
-		run: func(_ context.Context, _ string, _ *struct{}, h *held) (time.Duration, error) {
-			handled <- h.position
-			return 0, nil
-		},
-		before: func(a, b *held) bool { return a.position < b.position },
-	})
-	defer m.pool.close()
-	deliver := func(position, sequence uint64) {
-		server.sequence = max(server.sequence, sequence)
-		m.take(&nats.Msg{Subject: "enact.acme.run", Reply: fmt.Sprintf("$JS.ACK.LOG.g.1.%d.%d.0.0", position, sequence)})
-	}
-	waits := func() {
-		t.Helper()
-		m.gather(t.Context())
-		require.True(t, m.gathering)
-		require.Empty(t, handled)
-	}
-
-	deliver(10, 5) // the first that this member is sent
-	server.inFlight = 1
-	m.gather(t.Context())
-	require.Equal(t, uint64(10), <-handled)
-	deliver(11, 6)
-	require.Equal(t, uint64(11), <-handled, "nothing is missing")
-
-	deliver(13, 8) // delivery 7, of record 12, was lost
-	server.inFlight = 4
-	waits()
-	deliver(14, 9)
-	server.inFlight = 5
-	waits()
-	server.sequence, server.inFlight = 6, 4 // what a deposed leader says, as many as are held
-	waits()
-	server.sequence, server.inFlight = 9, 5
-	deliver(12, 10)
-	m.gather(t.Context())
-	for _, want := range []uint64{12, 13, 14} {
-		require.Equal(t, want, <-handled)
-	}
-	deliver(15, 11)
-	require.Equal(t, uint64(15), <-handled)
-	require.False(t, m.regressed)
-
-	// A new leader that has not heard of deliveries 8 and on uses their numbers again: it
-	// waits for word of other records than the member holds, though they may be as many.
-	deliver(12, 8)
-	require.True(t, m.regressed)
 }

@@ -38,7 +38,9 @@ var faultKinds = []*fault{
 	{name: "follower cut off", do: (*campaign).cutFollower, least: 12, share: 20},
 	{name: "all cut off from each other", do: (*campaign).cutAll, deposes: true, least: 4, share: 8},
 	{name: "slow links", do: (*campaign).slowLinks, least: 6, share: 20},
-	{name: "disk full", do: (*campaign).fillDisk, least: 6, share: 4},
+	// A server without space closes its streams only seconds after they have got another
+	// leader (server/jetstream.go, disableJetStream), and answers reads until then.
+	{name: "disk full", do: (*campaign).fillDisk, deposes: true, least: 6, share: 4},
 	{name: "one restarted", do: (*campaign).restartOne, least: 3, share: 5},
 	{name: "two restarted at once", do: (*campaign).restartTwo, least: 2, share: 2},
 	{name: "all restarted at once", do: (*campaign).restartAll, least: 2, share: 2},

@@ -172,11 +172,11 @@ func sawOnce(r *report, truth map[enact.ExecutionID][]enact.StoredEvent) error {
 	return nil
 }
 
-// sawAtLeastOnce: each event. Those of the ordered group that came for the first time behind
-// one that they precede in the log are counted: docs/guarantees.md says when that happens.
+// sawAtLeastOnce: each event; to the ordered group none for the first time behind one that
+// it precedes in the log.
 func (v *verdict) sawAtLeastOnce(kind string, seen []sight, truth map[enact.ExecutionID][]enact.StoredEvent) error {
 	first := make(map[place]bool)
-	highest, late := uint64(0), 0
+	var highest sight
 	for _, s := range seen {
 		events := truth[s.Execution]
 		if s.Sequence == 0 || s.Sequence > uint64(len(events)) || !s.is(events[s.Sequence-1]) {
@@ -187,10 +187,12 @@ func (v *verdict) sawAtLeastOnce(kind string, seen []sight, truth map[enact.Exec
 			continue
 		}
 		first[at] = true
-		if s.Position < highest {
-			late++
+		if kind == subOrdered && s.Position < highest.Position {
+			return fmt.Errorf("%s: %+v came for the first time behind %+v", kind, s, highest)
 		}
-		highest = max(highest, s.Position)
+		if s.Position > highest.Position {
+			highest = s
+		}
 	}
 	all := 0
 	for _, events := range truth {
@@ -199,6 +201,6 @@ func (v *verdict) sawAtLeastOnce(kind string, seen []sight, truth map[enact.Exec
 	if len(first) != all {
 		return fmt.Errorf("%s: %d events were seen, of %d", kind, len(first), all)
 	}
-	v.total.again(kind, len(seen)-len(first), late)
+	v.total.again(kind, len(seen)-len(first))
 	return nil
 }

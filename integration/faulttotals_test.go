@@ -23,7 +23,6 @@ type totals struct {
 	stale   []time.Duration // reads that were older than what another process had been told
 	delays  []time.Duration // longest appends of rounds in which a leader was killed
 	repeats map[string]int  // of events that groups were given again
-	late    int             // events that came to the ordered group behind one that they precede
 	dead    int
 	lived   int
 }
@@ -91,14 +90,11 @@ func (t *totals) staleRead(age time.Duration) {
 	t.stale = append(t.stale, age)
 }
 
-// again notes the events that a group was given again, and those that came late to it.
-func (t *totals) again(group string, n, late int) {
+// again notes the events that a group was given again.
+func (t *totals) again(group string, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.repeats[group] += n
-	if group == subOrdered {
-		t.late += late
-	}
 }
 
 func (t *totals) killed(longest time.Duration) {
@@ -167,5 +163,5 @@ func (t *totals) markdown() string {
 	}
 	text += fmt.Sprintf(". Leaders killed: no error for an append that left its time-out to the store; the longest append of a round p50 %s, p99 %s",
 		seconds(quantile(t.delays, 0.5)), seconds(quantile(t.delays, 0.99)))
-	return text + fmt.Sprintf(". Events that the ordered group was given again: %d, late: %d; the parallel group again: %d.\n", t.repeats[subOrdered], t.late, t.repeats[subParallel])
+	return text + fmt.Sprintf(". Events that the ordered group was given again: %d; the parallel group: %d.\n", t.repeats[subOrdered], t.repeats[subParallel])
 }
