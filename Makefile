@@ -136,6 +136,7 @@ histories: ## the checks of concurrent histories and random faults in the number
 	$(GO) test -count=1 -timeout 30m -v -run '^Test(Linearizable|ReadAfterAcknowledge|RandomFaults)$$' ./jetstore -args -full
 	$(GO) test -count=1 -timeout 30m -run '^TestFaultsInAHistory$$' ./jetstore -args -full
 	$(GO) test -count=1 -timeout 30m -run '^TestOneFaultIsFound$$' ./fsck -args -full
+	$(GO) test -count=1 -timeout 30m -v -run '^TestKilledServer$$' ./integration -args -full
 
 listing: ## processes create EXECUTIONS (default 100000), some are killed, and lists are compared
 	ENACT_LISTING_EXECUTIONS=$(EXECUTIONS) $(GO) test -count=1 -timeout 1h -v -run TestListsOfManyCreators ./integration

@@ -44,6 +44,9 @@ func TestKilledServer(t *testing.T) {
 	}
 	unanswered := 0
 	rounds := scaled(15, 500)
+	if *full {
+		rounds = 50
+	}
 	for round := range rounds {
 		if round%executionLife == 0 {
 			k.executions = []enact.ExecutionID{enact.NewExecutionID(), enact.NewExecutionID(), enact.NewExecutionID()}

@@ -10,7 +10,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-var seedFlag = flag.Uint64("seed", 0, "seed of the random choices; 0: the time")
+var (
+	seedFlag = flag.Uint64("seed", 0, "seed of the random choices; 0: the time")
+	full     = flag.Bool("full", false, "do as much as the guarantees are stated for (make histories)")
+)
 
 // TestMain runs the tests, or, in a process that a test has started, one role.
 func TestMain(m *testing.M) {
