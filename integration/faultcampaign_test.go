@@ -58,8 +58,10 @@ type campaign struct {
 
 // episode is a round: a fault, from before it was done until writes went on after it.
 type episode struct {
-	fault        *fault
-	began, ended int64 // by clock
+	fault *fault
+	// By clock: when the cluster was whole and clients were told of the round, and when the
+	// fault began and ended.
+	told, began, ended int64
 }
 
 // newFaultCluster starts a cluster with wires between its servers, and makes the log
@@ -307,8 +309,8 @@ func (c *campaign) run(hand []*fault, total *totals) {
 	c.episodes = append(c.episodes, nil) // rounds count from 1
 	for _, f := range hand {
 		c.awaitWhole()
+		e := &episode{fault: f, told: clock()}
 		c.tell(order{Round: uint32(len(c.episodes))})
-		e := &episode{fault: f}
 		c.episodes = append(c.episodes, e)
 		c.awaitWrites()
 		e.began = clock()

@@ -18,29 +18,37 @@ import (
 // fault is something that happens to a cluster. Its function does it, waits until it
 // shows, and mends it.
 type fault struct {
-	name string
-	do   func(*campaign)
-	// deposes says that a leader may go on for some seconds without knowing that it is
-	// none any more: reads that nobody asked to be newer may be older than they should.
-	deposes bool
+	name    string
+	do      func(*campaign)
+	deposes deposition
 	least   int // rounds, in any run
 	share   int // of the rounds beyond these, weight
 }
+
+// deposition says which leaders may go on for some seconds without knowing that they are
+// none any more: reads that nobody asked to be newer may be older than they should.
+type deposition int
+
+const (
+	none    deposition = iota
+	ofIndex            // lists come from a stream of its own, with a leader of its own
+	ofAny
+)
 
 // The faults. Those that need an election take 4 to 9 s, which is why a long run has more
 // of the others.
 var faultKinds = []*fault{
 	{name: leaderKilled, do: (*campaign).killLeader, least: 21, share: 3},
 	{name: "follower killed (-9)", do: (*campaign).killFollower, least: 4, share: 8},
-	{name: "leader paused until another leads", do: (*campaign).pauseLeader, deposes: true, least: 6, share: 2},
+	{name: "leader paused until another leads", do: (*campaign).pauseLeader, deposes: ofAny, least: 6, share: 2},
 	{name: "server paused for less", do: (*campaign).pauseAny, least: 10, share: 22},
-	{name: "leader cut off", do: (*campaign).cutLeader, deposes: true, least: 5, share: 2},
-	{name: "follower cut off", do: (*campaign).cutFollower, least: 12, share: 20},
-	{name: "all cut off from each other", do: (*campaign).cutAll, deposes: true, least: 4, share: 8},
+	{name: "leader cut off", do: (*campaign).cutLeader, deposes: ofAny, least: 5, share: 2},
+	{name: "follower cut off", do: (*campaign).cutFollower, deposes: ofIndex, least: 12, share: 20},
+	{name: "all cut off from each other", do: (*campaign).cutAll, deposes: ofAny, least: 4, share: 8},
 	{name: "slow links", do: (*campaign).slowLinks, least: 6, share: 20},
 	// A server without space closes its streams only seconds after they have got another
 	// leader (server/jetstream.go, disableJetStream), and answers reads until then.
-	{name: "disk full", do: (*campaign).fillDisk, deposes: true, least: 6, share: 4},
+	{name: "disk full", do: (*campaign).fillDisk, deposes: ofAny, least: 6, share: 4},
 	{name: "one restarted", do: (*campaign).restartOne, least: 3, share: 5},
 	{name: "two restarted at once", do: (*campaign).restartTwo, least: 2, share: 2},
 	{name: "all restarted at once", do: (*campaign).restartAll, least: 2, share: 2},

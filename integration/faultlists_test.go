@@ -73,7 +73,7 @@ func (v *verdict) checkList(op *operation, made map[enact.ExecutionID]*operation
 			oldest = min(oldest, creation.Return)
 		}
 	}
-	strict := v.episodes[op.Round] != nil && !v.episodes[op.Round].fault.deposes
+	strict := !v.deposed(op.Call, op.Return, ofIndex)
 	for id, creation := range made {
 		if there[id] || creation.Unknown != nil || creation.Return >= op.Call {
 			continue

@@ -43,6 +43,7 @@ type history struct {
 	episode *episode     // in which it was written; nil: in all
 	appends []*operation // in the order of their calls
 	reads   []*operation
+	strict  bool // no leader was deposed without knowing it meanwhile
 
 	events  []enact.StoredEvent
 	names   []string // of the events
@@ -70,7 +71,27 @@ func newVerdict(c *campaign, total *totals) *verdict {
 			h.reads = append(h.reads, op)
 		}
 	}
+	for _, h := range v.by {
+		from, to := int64(math.MaxInt64), int64(0)
+		for _, op := range slices.Concat(h.appends, h.reads) {
+			from, to = min(from, op.Call), max(to, op.Return)
+		}
+		h.strict = h.episode != nil && !v.deposed(from, to, ofAny)
+	}
 	return v
+}
+
+// deposed reports whether a leader may have been deposed without knowing it at some time
+// between two: until the cluster was whole again.
+func (v *verdict) deposed(from, to int64, least deposition) bool {
+	end := int64(math.MaxInt64)
+	for _, e := range slices.Backward(v.episodes[1:]) {
+		if e.fault.deposes >= least && e.began <= to && from <= end {
+			return true
+		}
+		end = e.told
+	}
+	return false
 }
 
 // fail notes something that must not be. The first ones are enough to see what it is.
@@ -250,10 +271,6 @@ func (v *verdict) checkLog() error {
 	return nil
 }
 
-// strict reports whether no leader was deposed without knowing it while the execution
-// was written.
-func (h *history) strict() bool { return h.episode != nil && !h.episode.fault.deposes }
-
 func (h *history) fault() *fault {
 	if h.episode == nil {
 		return nil
@@ -301,7 +318,7 @@ func (v *verdict) check(h *history) {
 	for _, op := range h.reads {
 		v.checkRead(h, op)
 	}
-	result := porcupine.CheckOperationsTimeout(faultModel(h.strict()), h.operations(), historyTimeout)
+	result := porcupine.CheckOperationsTimeout(faultModel(h.strict), h.operations(), historyTimeout)
 	if result != porcupine.Ok {
 		v.fail(fmt.Errorf("execution %s, in %s: check of linearizability: %s\n%s", h.id, describe(h.fault()), result, h.text()))
 	}
@@ -345,7 +362,7 @@ func (v *verdict) checkRead(h *history, op *operation) {
 		return
 	}
 	// Another process had been told of more, and nobody asked for it.
-	if h.strict() {
+	if h.strict {
 		v.fail(fmt.Errorf("execution %s, in %s: a read had %d events, %d had been acknowledged: %+v", h.id, describe(h.fault()), n, op.Board, *op))
 		return
 	}
