@@ -406,3 +406,72 @@ func ExampleOpenKVCheckpoint() {
 	fmt.Println(errors.Is(err, enact.ErrStreamNotFound))
 	// Output: true
 }
+
+// A group that nobody needs any more leaves nothing on the server.
+func ExampleGroup() {
+	ctx := context.Background()
+	store, end := examples().open()
+	defer end()
+
+	g, err := consumer.OpenGroup(ctx, store, "billing", consumer.Parallel, consumer.Filter{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := g.Pause(ctx, time.Now().Add(time.Hour)); err != nil { // for a migration
+		log.Fatal(err)
+	}
+	fmt.Println(g.Resume(ctx))
+	fmt.Println(g.Remove(ctx))
+	infos, err := consumer.List(ctx, store)
+	fmt.Println(len(infos), err)
+	// Output:
+	// <nil>
+	// <nil>
+	// 0 <nil>
+}
+
+// A handler of one's own loop asks the checkpoint before it does anything, and tells it
+// afterwards.
+func ExampleCheckpoint() {
+	ctx := context.Background()
+	store, end := examples().open()
+	defer end()
+	if err := consumer.EnsureKVCheckpoint(ctx, store, "letters"); err != nil {
+		log.Fatal(err)
+	}
+	marks, err := consumer.OpenKVCheckpoint(ctx, store, "letters")
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	for range 2 {
+		for ev, err := range consumer.Tail(ctx, store.Execution("acme", "run-1"), 0, consumer.UntilEnd()) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			done, err := marks.Done(ctx, ev)
+			if err != nil {
+				log.Fatal(err)
+			}
+			if done {
+				continue
+			}
+			fmt.Println("letter about", ev.Event.Type())
+			if err := marks.Save(ctx, ev); err != nil {
+				log.Fatal(err)
+			}
+		}
+	}
+	// Output:
+	// letter about execution_started
+	// letter about execution_completed
+}
+
+// A filter that comes from a user is checked before anything is opened with it.
+func ExampleFilter() {
+	fmt.Println(consumer.Filter{Tenants: []enact.TenantID{"acme"}, Types: []string{enact.TypeExecutionFailed}}.Validate())
+	fmt.Println(consumer.Filter{Tenants: []enact.TenantID{""}}.Validate())
+	// Output:
+	// <nil>
+	// enact: tenant id "" is empty
+}

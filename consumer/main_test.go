@@ -1,15 +1,9 @@
 package consumer_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
@@ -33,35 +27,4 @@ func (t tests) Run() int {
 		running.stop()
 	}
 	return code
-}
-
-// Every function of the package, which are its options and where it is entered, has an
-// example.
-func TestEveryFunctionHasAnExample(t *testing.T) {
-	files, err := os.ReadDir(".")
-	require.NoError(t, err)
-	functions, examples := map[string]bool{}, map[string]bool{}
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), ".go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), f.Name(), nil, parser.SkipObjectResolution)
-		require.NoError(t, err)
-		for _, d := range file.Decls {
-			fn, ok := d.(*ast.FuncDecl)
-			switch name := ""; {
-			case !ok || fn.Recv != nil:
-			case strings.HasSuffix(f.Name(), "_test.go"):
-				if name, ok = strings.CutPrefix(fn.Name.Name, "Example"); ok {
-					examples[name] = true
-				}
-			case fn.Name.IsExported():
-				functions[fn.Name.Name] = true
-			}
-		}
-	}
-	require.Greater(t, len(functions), 30)
-	for name := range functions {
-		require.True(t, examples[name], "%s has no example", name)
-	}
 }

@@ -22,7 +22,7 @@ import (
 // single appends, b with a staged batch of five in its middle, c in another tenant.
 type sample struct {
 	*world
-	log   *log
+	log   *logCopy
 	at    map[string][]uint64 // positions of the records by execution
 	entry map[string]uint64   // positions of the index entries
 	heads []enact.Head
@@ -74,7 +74,7 @@ func newSample(t *testing.T) *sample {
 }
 
 // record parses record n, from 1, of an execution.
-func (s *sample) record(t *testing.T, l *log, id string, n int) *record.Record {
+func (s *sample) record(t *testing.T, l *logCopy, id string, n int) *record.Record {
 	subjects, err := enact.NewSubjects("")
 	require.NoError(t, err)
 	p := s.at[id][n-1]
@@ -85,7 +85,7 @@ func (s *sample) record(t *testing.T, l *log, id string, n int) *record.Record {
 }
 
 // forge changes record n's event and gives it the chain value that it should then have.
-func (s *sample) forge(t *testing.T, l *log, id string, n int) {
+func (s *sample) forge(t *testing.T, l *logCopy, id string, n int) {
 	r := s.record(t, l, id, n)
 	var before enact.Chain
 	if n > 1 {
@@ -126,20 +126,20 @@ func TestFaults(t *testing.T) {
 	// are a staged batch.
 	cases := []struct {
 		name  string
-		spoil func(l *log)
+		spoil func(l *logCopy)
 		want  []finding
 		heads bool // the check is given heads
 	}{
-		{name: "healthy", spoil: func(*log) {}},
-		{name: "healthy, with heads", spoil: func(*log) {}, heads: true},
+		{name: "healthy", spoil: func(*logCopy) {}},
+		{name: "healthy, with heads", spoil: func(*logCopy) {}, heads: true},
 		{
 			name:  "changed payload",
-			spoil: func(l *log) { m := l.records.Edit(a[2]); m.Data[len(m.Data)/2] ^= 1 },
+			spoil: func(l *logCopy) { m := l.records.Edit(a[2]); m.Data[len(m.Data)/2] ^= 1 },
 			want:  []finding{inLog(fsck.BrokenChain, "acme/a", 4, a[2])}, heads: true,
 		},
 		{
 			name: "two changed payloads side by side",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				for _, p := range a[2:4] {
 					m := l.records.Edit(p)
 					m.Data = bytes.Replace(m.Data, []byte("note"), []byte("nope"), 1)
@@ -149,7 +149,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "changed payload of the last record",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				m := l.records.Edit(a[7])
 				m.Data = bytes.Replace(m.Data, []byte("note"), []byte("nope"), 1)
 			},
@@ -157,39 +157,39 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:  "changed payload of the first record",
-			spoil: func(l *log) { m := l.records.Edit(c[0]); m.Data[len(m.Data)-2] ^= 1 },
+			spoil: func(l *logCopy) { m := l.records.Edit(c[0]); m.Data[len(m.Data)-2] ^= 1 },
 			want:  []finding{inLog(fsck.BrokenChain, "globex/c", 1, c[0])},
 		},
 		{
 			name:  "changed header: time",
-			spoil: func(l *log) { l.records.Edit(b[1]).Header.Set(record.HeaderTime, "2020-01-01T00:00:00Z") },
+			spoil: func(l *logCopy) { l.records.Edit(b[1]).Header.Set(record.HeaderTime, "2020-01-01T00:00:00Z") },
 			want:  []finding{inLog(fsck.BrokenChain, "acme/b", 2, b[1])}, heads: true,
 		},
 		{
 			name:  "changed header: sequence",
-			spoil: func(l *log) { l.records.Edit(a[3]).Header.Set(record.HeaderSequence, "8") },
+			spoil: func(l *logCopy) { l.records.Edit(a[3]).Header.Set(record.HeaderSequence, "8") },
 			want:  []finding{inLog(fsck.BadSequence, "acme/a", 8, a[3])}, heads: true,
 		},
 		{
 			name:  "changed header: count",
-			spoil: func(l *log) { l.records.Edit(a[2]).Header.Set(record.HeaderCount, "2") },
+			spoil: func(l *logCopy) { l.records.Edit(a[2]).Header.Set(record.HeaderCount, "2") },
 			want:  []finding{inLog(fsck.BrokenChain, "acme/a", 4, a[2])}, heads: true,
 		},
 		{
 			name:  "changed header: one that no record has",
-			spoil: func(l *log) { l.records.Edit(a[3]).Header.Set("Enact-More", "1") },
+			spoil: func(l *logCopy) { l.records.Edit(a[3]).Header.Set("Enact-More", "1") },
 			want:  []finding{inLog(fsck.BadRecord, "acme/a", 7, a[3])}, heads: true,
 		},
 		{
 			name: "changed header: commit",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				l.records.Edit(a[3]).Header.Set(record.HeaderCommit, logtest.NewCommit(time.Now()).String()+" 1/1")
 			},
 			want: []finding{inLog(fsck.BrokenChain, "acme/a", 7, a[3])}, heads: true,
 		},
 		{
 			name: "changed header: chain",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				m := l.records.Edit(a[4])
 				link, _, _ := strings.Cut(m.Header.Get(record.HeaderLink), "chain=")
 				m.Header[record.HeaderLink] = []string{link + "chain=" + enact.Chain{1}.String()}
@@ -198,7 +198,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "changed header: back list",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				m := l.records.Edit(a[6]) // record 7 names 6 and 4
 				link := m.Header.Get(record.HeaderLink)
 				astray := strings.Replace(link, "@"+strconv.FormatUint(a[3], 10), "@"+strconv.FormatUint(a[3]-1, 10), 1)
@@ -209,17 +209,17 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:  "message removed in the middle",
-			spoil: func(l *log) { l.records.Set(a[4], nil) },
+			spoil: func(l *logCopy) { l.records.Set(a[4], nil) },
 			want:  []finding{inLog(fsck.MissingRecord, "acme/a", 8, a[4])}, heads: true,
 		},
 		{
 			name:  "message replaced by another in the middle",
-			spoil: func(l *log) { l.records.Set(a[4], &nats.Msg{Subject: "enact.globex.x"}) },
+			spoil: func(l *logCopy) { l.records.Set(a[4], &nats.Msg{Subject: "enact.globex.x"}) },
 			want:  []finding{inLog(fsck.ForeignMessage, "globex/x", 0, a[4]), inLog(fsck.MissingRecord, "acme/a", 8, a[4])},
 		},
 		{
 			name: "messages removed in a row",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				for _, p := range b[5:8] {
 					l.records.Set(p, nil)
 				}
@@ -228,34 +228,34 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:  "first record removed",
-			spoil: func(l *log) { l.records.Set(a[0], nil) },
+			spoil: func(l *logCopy) { l.records.Set(a[0], nil) },
 			want:  []finding{inLog(fsck.MissingRecord, "acme/a", 1, a[0])}, heads: true,
 		},
 		{
 			name:  "last record removed",
-			spoil: func(l *log) { l.records.Set(c[2], nil) },
+			spoil: func(l *logCopy) { l.records.Set(c[2], nil) },
 			want:  []finding{{fsck.MissingMessage, "ENACT", "", 0, c[2], 0}},
 		},
 		{
 			name:  "last record removed, with heads",
-			spoil: func(l *log) { l.records.Set(c[2], nil) },
+			spoil: func(l *logCopy) { l.records.Set(c[2], nil) },
 			want:  []finding{inLog(fsck.MissingEnd, "globex/c", 3, c[2])}, heads: true,
 		},
 		{
 			name: "last record cut off with the end of the log",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				l.records.Messages = l.records.Messages[:a[7]-l.records.First]
 			},
 			want: []finding{inLog(fsck.MissingEnd, "acme/a", 14, a[6]), inLog(fsck.MissingEnd, "acme/b", 13, b[11])}, heads: true,
 		},
 		{
 			name:  "last message of the log removed",
-			spoil: func(l *log) { l.records.Set(b[12], nil) },
+			spoil: func(l *logCopy) { l.records.Set(b[12], nil) },
 			want:  []finding{{fsck.MissingMessage, "ENACT", "", 0, b[12], 0}},
 		},
 		{
 			name: "execution removed, with its entry",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				for _, p := range c {
 					l.records.Set(p, nil)
 				}
@@ -267,17 +267,17 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:  "forged record",
-			spoil: func(l *log) { s.forge(t, l, "a", 4) },
+			spoil: func(l *logCopy) { s.forge(t, l, "a", 4) },
 			want:  []finding{inLog(fsck.BrokenChain, "acme/a", 8, a[4])}, heads: true,
 		},
 		{
 			name:  "forged last record",
-			spoil: func(l *log) { s.forge(t, l, "c", 3) },
+			spoil: func(l *logCopy) { s.forge(t, l, "c", 3) },
 			want:  []finding{inLog(fsck.RewrittenEnd, "globex/c", 3, c[2])}, heads: true,
 		},
 		{
 			name: "swapped pair",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				x, y := l.records.At(b[6]), l.records.At(b[7])
 				l.records.Set(b[6], y)
 				l.records.Set(b[7], x)
@@ -286,7 +286,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "swapped payloads",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				x, y := l.records.Edit(b[6]), l.records.Edit(b[7])
 				x.Data, y.Data = y.Data, x.Data
 			},
@@ -294,12 +294,12 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:  "repeated record",
-			spoil: func(l *log) { l.records.Set(b[6], l.records.At(b[5])) },
+			spoil: func(l *logCopy) { l.records.Set(b[6], l.records.At(b[5])) },
 			want:  []finding{inLog(fsck.RepeatedRecord, "acme/b", 6, b[6])}, heads: true,
 		},
 		{
 			name: "torn batch, and the history goes on",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				// A forger has appended behind a torn batch, with the right chain.
 				r := s.record(t, l, "b", 7)
 				next := s.record(t, l, "b", 10)
@@ -315,22 +315,22 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:  "torn batch",
-			spoil: func(l *log) { l.records.Messages = l.records.Messages[:b[7]-l.records.First] },
+			spoil: func(l *logCopy) { l.records.Messages = l.records.Messages[:b[7]-l.records.First] },
 			want:  []finding{inLog(fsck.TornBatch, "acme/b", 7, b[6])},
 		},
 		{
 			name:  "missing index entry",
-			spoil: func(l *log) { l.index.Messages = slices.Delete(l.index.Messages, 1, 2) },
+			spoil: func(l *logCopy) { l.index.Messages = slices.Delete(l.index.Messages, 1, 2) },
 			want:  []finding{inLog(fsck.Unlisted, "acme/b", 1, b[0])}, heads: true,
 		},
 		{
 			name:  "removed index entry",
-			spoil: func(l *log) { l.index.Set(s.entry["b"], nil) },
+			spoil: func(l *logCopy) { l.index.Set(s.entry["b"], nil) },
 			want:  []finding{inLog(fsck.Unlisted, "acme/b", 1, b[0])}, heads: true,
 		},
 		{
 			name: "crashed creation, and one that lost the race, and an entry twice",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				at := time.Now().Add(-time.Hour)
 				crashed := logtest.Creation{Subjects: subjects, Tenant: "acme", Execution: "x", Commit: logtest.NewCommit(at), Time: at}
 				l.index.Add(crashed.Entry())
@@ -347,37 +347,37 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name:  "foreign index entry",
-			spoil: func(l *log) { l.index.Add(&nats.Msg{Subject: "enact-index.acme", Data: []byte("hello")}) },
+			spoil: func(l *logCopy) { l.index.Add(&nats.Msg{Subject: "enact-index.acme", Data: []byte("hello")}) },
 			want:  []finding{inIndex(fsck.BadEntry, "acme/", s.entry["c"]+1)},
 		},
 		{
 			name:  "index message outside the scheme",
-			spoil: func(l *log) { l.index.Add(&nats.Msg{Subject: "enact-index.%61"}) },
+			spoil: func(l *logCopy) { l.index.Add(&nats.Msg{Subject: "enact-index.%61"}) },
 			want:  []finding{inIndex(fsck.OutsideScheme, "", s.entry["c"]+1)},
 		},
 		{
 			name:  "foreign message in a record's place",
-			spoil: func(l *log) { l.records.Set(a[3], &nats.Msg{Subject: "enact.acme.a", Data: []byte("hello")}) },
+			spoil: func(l *logCopy) { l.records.Set(a[3], &nats.Msg{Subject: "enact.acme.a", Data: []byte("hello")}) },
 			want:  []finding{inLog(fsck.ForeignMessage, "acme/a", 0, a[3])}, heads: true,
 		},
 		{
 			name:  "foreign message at the end",
-			spoil: func(l *log) { l.records.Add(&nats.Msg{Subject: "enact.acme.a", Data: []byte("hello")}) },
+			spoil: func(l *logCopy) { l.records.Add(&nats.Msg{Subject: "enact.acme.a", Data: []byte("hello")}) },
 			want:  []finding{inLog(fsck.ForeignMessage, "acme/a", 0, b[12]+1)}, heads: true,
 		},
 		{
 			name:  "foreign message of no execution that is",
-			spoil: func(l *log) { l.records.Add(&nats.Msg{Subject: "enact.acme.zzz"}) },
+			spoil: func(l *logCopy) { l.records.Add(&nats.Msg{Subject: "enact.acme.zzz"}) },
 			want:  []finding{inLog(fsck.ForeignMessage, "acme/zzz", 0, b[12]+1)},
 		},
 		{
 			name:  "message outside the scheme",
-			spoil: func(l *log) { l.records.Add(&nats.Msg{Subject: "enact.acme.a~b"}) },
+			spoil: func(l *logCopy) { l.records.Add(&nats.Msg{Subject: "enact.acme.a~b"}) },
 			want:  []finding{{fsck.OutsideScheme, "ENACT", "", 0, b[12] + 1, 0}},
 		},
 		{
 			name: "one id in two tenants",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				x := logtest.Creation{Subjects: subjects, Tenant: "other", Execution: "a", Commit: logtest.NewCommit(time.Now()), Time: time.Now(), Events: notes(1, 1)}
 				m, err := x.Record()
 				require.NoError(t, err)
@@ -388,7 +388,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "unsupported version",
-			spoil: func(l *log) {
+			spoil: func(l *logCopy) {
 				for _, p := range a[3:5] {
 					l.records.Edit(p).Header.Set(record.HeaderVersion, "2")
 				}

@@ -76,21 +76,21 @@ func notes(from, n int) []enact.Event {
 	return events
 }
 
-// log is a copy of a log's two streams.
-type log struct{ records, index *logtest.Stream }
+// logCopy is a copy of a log's two streams.
+type logCopy struct{ records, index *logtest.Stream }
 
-func (w *world) read(t *testing.T) *log {
+func (w *world) read(t *testing.T) *logCopy {
 	t.Helper()
 	records, err := logtest.ReadStream(t.Context(), w.js, "ENACT")
 	require.NoError(t, err)
 	index, err := logtest.ReadStream(t.Context(), w.js, "ENACT_INDEX")
 	require.NoError(t, err)
-	return &log{records, index}
+	return &logCopy{records, index}
 }
 
-func (l *log) clone() *log { return &log{l.records.Clone(), l.index.Clone()} }
+func (l *logCopy) clone() *logCopy { return &logCopy{l.records.Clone(), l.index.Clone()} }
 
-func (w *world) write(t require.TestingT, ctx context.Context, l *log) {
+func (w *world) write(t require.TestingT, ctx context.Context, l *logCopy) {
 	require.NoError(t, l.index.Write(ctx, w.js))
 	require.NoError(t, l.records.Write(ctx, w.js))
 }

@@ -1,9 +1,11 @@
 package replay_test
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/memstore"
 	"github.com/enactlog/enact/replay"
 )
 
@@ -56,4 +58,72 @@ func ExampleFold() {
 	})
 	fmt.Println(calls, err)
 	// Output: map[fetch:1 search:2] <nil>
+}
+
+// The state of a stored execution, read in bounded memory.
+func ExampleCollect() {
+	ctx := context.Background()
+	store := memstore.New()
+	defer store.Shutdown(ctx)
+	_, err := store.AppendBatch(ctx, "exec_1", "acme", []enact.Event{
+		enact.ExecutionStarted{}, enact.ExecutionPaused{Reason: "asks for approval"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	state, err := replay.Collect(store.Events(ctx, "exec_1", 0))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(state.Status, state.Pauses[0].Reason)
+
+	// It goes on from where it is.
+	if _, err := store.Append(ctx, "exec_1", "acme", enact.ExecutionResumed{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for ev := range store.Events(ctx, "exec_1", state.LastSequence) {
+		fmt.Println(state.Apply(ev), state.Status)
+	}
+	// Output:
+	// paused asks for approval
+	// <nil> running
+}
+
+// Steps and goals are found by their ids. What is done to a copy does not change the state.
+func ExampleOf() {
+	plan, ask := enact.StepID("step_plan"), enact.StepID("step_ask")
+	score := 0.5
+	var events []enact.StoredEvent
+	for i, e := range []enact.Event{
+		enact.StepStarted{StepID: plan, StepType: enact.GraphNode, Name: "plan"},
+		enact.StepStarted{StepID: ask, ParentStepID: &plan, StepType: enact.LLMNode, Name: "ask"},
+		enact.GoalEvaluated{StepID: &ask, GoalID: "answer", Status: enact.GoalProgressing, Score: &score},
+	} {
+		events = append(events, enact.StoredEvent{Sequence: uint64(i) + 1, ExecutionID: "exec_1", TenantID: "acme", Event: e})
+	}
+	state, err := replay.Of(events)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	then := state.Clone()
+	done := enact.StoredEvent{Sequence: 4, ExecutionID: "exec_1", TenantID: "acme", Event: enact.StepCompleted{StepID: ask}}
+	if err := state.Apply(done); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	fmt.Println(state.Step(ask).Status, then.Step(ask).Status)
+	for _, step := range state.Children(plan) {
+		fmt.Println(step.Name)
+	}
+	fmt.Println(state.Goal("answer").Latest().Status, state.Goal("no such goal") == nil)
+	// Output:
+	// completed running
+	// ask
+	// progressing true
 }
