@@ -16,13 +16,13 @@ import (
 	"github.com/enactlog/enact/jetstore/embedded"
 )
 
-// openExample opens a log in a directory that end removes.
+// openExample opens a log that end removes.
 func openExample(opts ...jetstore.Option) (store *jetstore.Store, end func()) {
 	dir, err := os.MkdirTemp("", "enact-example-")
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err = embedded.Open(context.Background(), dir, embedded.WithStore(opts...))
+	store, err = embedded.Open(context.Background(), dir, embedded.WithMemoryStorage(), embedded.WithStore(opts...))
 	if err != nil {
 		log.Fatal(err)
 	}
