@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,7 +50,8 @@ type campaign struct {
 	acked   []int64 // calls of acknowledged appends
 	stopped int     // clients
 	reports []*report
-	failed  error // of a client
+	failed  error         // of a client
+	broken  chan struct{} // closed when one has failed
 
 	episodes []*episode // by round
 }
@@ -68,7 +68,7 @@ type episode struct {
 // there.
 func newFaultCluster(t *testing.T, random *rand.Rand) *campaign {
 	t.Helper()
-	c := &campaign{t: t, random: random, wires: make(map[[2]int]*faultnet.Wire), disk: natstest.MountDisk(t, diskSize)}
+	c := &campaign{t: t, random: random, wires: make(map[[2]int]*faultnet.Wire), broken: make(chan struct{}), disk: natstest.MountDisk(t, diskSize)}
 	dirs := make([]string, diskServer+1)
 	dirs[diskServer] = c.disk.Dir
 	c.servers = natstest.StartCluster(t, 3, natstest.Options{
@@ -135,7 +135,7 @@ func (c *campaign) hear(p *process) {
 		c.mu.Lock()
 		switch {
 		case err != nil:
-			c.failed = cmp.Or(c.failed, fmt.Errorf("a client ended: %w: %s", err, p.errors.String()))
+			c.fail(fmt.Errorf("a client ended: %w: %s", err, p.errors.String()))
 		case w.Operation != nil:
 			c.took(w.Operation)
 		case w.Stopped:
@@ -157,7 +157,15 @@ func (c *campaign) took(op *operation) {
 		c.acked = append(c.acked, op.Call)
 	}
 	if op.Error != "" {
-		c.failed = cmp.Or(c.failed, fmt.Errorf("operation failed: %+v", *op))
+		c.fail(fmt.Errorf("operation failed: %+v", *op))
+	}
+}
+
+// fail notes the first failure of a client, for the one who holds the mutex.
+func (c *campaign) fail(err error) {
+	if c.failed == nil {
+		c.failed = err
+		close(c.broken)
 	}
 }
 

@@ -247,7 +247,13 @@ func (c *campaign) join() {
 	}
 }
 
-// last lets a fault last for a random time.
+// last lets a fault last for a random time, or until a client has failed.
 func (c *campaign) last(least, most time.Duration) {
-	time.Sleep(least + time.Duration(c.random.Int64N(int64(most-least))))
+	timer := time.NewTimer(least + time.Duration(c.random.Int64N(int64(most-least))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.broken:
+	case <-c.t.Context().Done():
+	}
 }
