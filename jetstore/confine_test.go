@@ -20,6 +20,11 @@ import (
 	"github.com/enactlog/enact/jetstore"
 )
 
+const (
+	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
+	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject" // where the server looks instead
+)
+
 // With a stream for each tenant, everything of another tenant is refused that a request
 // or a subscription names: every request of the JetStream API, and every subject.
 func TestStreamPerTenantConfines(t *testing.T) {

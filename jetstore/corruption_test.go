@@ -6,62 +6,40 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/codec"
+	"github.com/enactlog/enact/internal/logtest"
 	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
 )
 
-const (
-	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
-	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject" // where the server looks instead
-)
-
-// copied is the content of a log's stream: its messages in order, without a gap.
+// copied is a log with an execution of one event a record.
 type copied struct {
-	t        *testing.T
-	l        *watchedLog
-	run      jetstore.Execution
-	config   jetstream.StreamConfig
-	first    uint64      // position of messages[0]
-	messages []*nats.Msg // as they were published
-	records  []int       // indices of the execution's records; record n is at n-1
+	t       *testing.T
+	l       *watchedLog
+	run     jetstore.Execution
+	stream  *logtest.Stream
+	records []uint64 // positions of the execution's records; record n is at n-1
 }
 
 // copyLog builds an execution of one event a record and copies the log.
 func copyLog(t *testing.T, s shape) *copied {
 	l := newWatchedLog(t)
 	c := &copied{t: t, l: l, run: l.build(t, t.Context(), s)}
-	stream, err := newJetStream(t, l.raw).Stream(t.Context(), "ENACT")
+	var err error
+	c.stream, err = logtest.ReadStream(t.Context(), newJetStream(t, l.raw), "ENACT")
 	require.NoError(t, err)
-	info := stream.CachedInfo()
-	c.config, c.first = info.Config, info.State.FirstSeq
 	events, err := c.run.LoadEvents(t.Context())
 	require.NoError(t, err)
-	for p := c.first; p <= info.State.LastSeq; p++ {
-		if len(c.records) == len(events) || events[len(c.records)].Position > p {
-			c.messages = append(c.messages, &nats.Msg{Subject: "enact.filler.x"})
-			continue
-		}
-		m, err := stream.GetMsg(t.Context(), p)
-		require.NoError(t, err)
-		h := nats.Header{}
-		for k, v := range m.Header {
-			if !strings.HasPrefix(k, "Nats-") || k == headerExpected {
-				h[k] = v
-			}
-		}
-		c.records = append(c.records, len(c.messages))
-		c.messages = append(c.messages, &nats.Msg{Subject: m.Subject, Header: h, Data: m.Data})
+	for _, ev := range events {
+		c.records = append(c.records, ev.Position)
 	}
 	require.Len(t, c.records, s.events())
 	return c
@@ -70,42 +48,35 @@ func copyLog(t *testing.T, s shape) *copied {
 // altered is a copy of the log that somebody has changed.
 type altered struct {
 	*copied
-	messages []*nats.Msg
+	stream *logtest.Stream
 }
 
-func (c *copied) alter() *altered { return &altered{c, slices.Clone(c.messages)} }
+func (c *copied) alter() *altered { return &altered{c, c.stream.Clone()} }
 
 // position returns where record n stands.
-func (c *copied) position(n int) uint64 { return c.first + uint64(c.records[n-1]) }
+func (c *copied) position(n int) uint64 { return c.records[n-1] }
 
 // at returns a copy of record n's message, which stands in its place from now on.
-func (a *altered) at(n int) *nats.Msg {
-	m := &a.messages[a.records[n-1]]
-	h := nats.Header{}
-	for k, v := range (*m).Header {
-		h[k] = slices.Clone(v)
-	}
-	*m = &nats.Msg{Subject: (*m).Subject, Header: h, Data: bytes.Clone((*m).Data)}
-	return *m
-}
+func (a *altered) at(n int) *nats.Msg { return a.stream.Edit(a.position(n)) }
 
 // remove puts a message of another subject in record n's place.
 func (a *altered) remove(n int) {
 	position := a.position(n)
-	subject := fmt.Sprintf("enact.filler.removed-%d", position)
-	a.messages[a.records[n-1]] = &nats.Msg{Subject: subject}
-	if n == len(a.records) {
-		return
-	}
-	// A next record that is the first of its append is checked by the server, which is
-	// pointed at the message that has taken the place.
-	if next := a.at(n + 1); next.Header.Get(headerExpected) == strconv.FormatUint(position, 10) {
-		next.Header.Set(headerExpectedSubject, subject)
-	}
+	a.stream.Set(position, &nats.Msg{Subject: fmt.Sprintf("enact.filler.removed-%d", position)})
+}
+
+// repeat puts record m in the place of record n.
+func (a *altered) repeat(m, n int) { a.stream.Set(a.position(n), a.stream.At(a.position(m))) }
+
+// swap makes records m and n change places.
+func (a *altered) swap(m, n int) {
+	one, two := a.stream.At(a.position(m)), a.stream.At(a.position(n))
+	a.stream.Set(a.position(m), two)
+	a.stream.Set(a.position(n), one)
 }
 
 func (a *altered) parse(n int) *record.Record {
-	m := a.messages[a.records[n-1]]
+	m := a.stream.At(a.position(n))
 	r, err := record.Parse(a.l.store.Subjects(), m.Subject, a.position(n), m.Header, m.Data)
 	require.NoError(a.t, err)
 	return r
@@ -114,21 +85,7 @@ func (a *altered) parse(n int) *record.Record {
 // open makes the log's stream again, of the altered messages, each at the position of
 // its original, and opens it.
 func (a *altered) open(t *testing.T) jetstore.Execution {
-	js := newJetStream(t, a.l.raw)
-	require.NoError(t, js.DeleteStream(t.Context(), "ENACT"))
-	config := a.config
-	config.FirstSeq = a.first
-	_, err := js.CreateStream(t.Context(), config)
-	require.NoError(t, err)
-	for i, m := range a.messages {
-		if _, checked := m.Header[headerExpected]; !checked && i < len(a.messages)-1 {
-			require.NoError(t, a.l.raw.PublishMsg(m))
-			continue
-		}
-		ack, err := a.l.raw.RequestMsg(m, 10*time.Second)
-		require.NoError(t, err)
-		require.Contains(t, string(ack.Data), fmt.Sprintf(`"seq":%d`, a.first+uint64(i)), "%s", ack.Data)
-	}
+	require.NoError(t, a.stream.Write(t.Context(), newJetStream(t, a.l.raw)))
 	store, err := jetstore.Open(t.Context(), a.l.nc, jetstore.WithMemoryStorage())
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, store) })
@@ -172,21 +129,16 @@ func faults() []fault {
 			m, n := a.at(k), a.at(k+1)
 			m.Data, n.Data = n.Data, m.Data
 		}},
-		{name: "swapped", spoil: func(a *altered, k int) {
-			i, j := a.records[k-1], a.records[k]
-			a.messages[i], a.messages[j] = a.messages[j], a.messages[i]
-		}},
+		{name: "swapped", spoil: func(a *altered, k int) { a.swap(k, k+1) }},
 		{name: "another chain", spoil: func(a *altered, k int) {
 			m := a.at(k)
 			link, _, _ := strings.Cut(m.Header.Get(record.HeaderLink), "chain=")
 			m.Header[record.HeaderLink] = []string{link + "chain=" + enact.Chain{1}.String()}
 		}},
 		{name: "forged with its chain", spoil: forge, shown: 1},
-		{name: "repeated", spoil: func(a *altered, k int) {
-			a.messages[a.records[k-1]] = a.messages[a.records[k-2]]
-		}},
+		{name: "repeated", spoil: func(a *altered, k int) { a.repeat(k-1, k) }},
 		{name: "foreign", spoil: func(a *altered, k int) {
-			a.messages[a.records[k-1]] = &nats.Msg{Subject: a.at(k).Subject, Data: []byte("hello")}
+			a.stream.Set(a.position(k), &nats.Msg{Subject: a.at(k).Subject, Data: []byte("hello")})
 		}},
 		{name: "unsupported version", spoil: func(a *altered, k int) {
 			a.at(k).Header[record.HeaderVersion] = []string{"2"}
@@ -322,7 +274,7 @@ func TestTornBatch(t *testing.T) {
 			n := len(c.records)
 			whole := n - batch
 			a := c.alter()
-			a.messages = a.messages[:c.records[n-3]] // record n-3 is the last that is left
+			a.stream.Cut(c.position(n - 2)) // record n-3 is the last that is left
 			run := a.open(t)
 			f := fault{}
 			at := c.position(n - 3)

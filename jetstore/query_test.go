@@ -212,7 +212,7 @@ func TestExecutionsThatCannotBeReadAreListed(t *testing.T) {
 func TestATornExecutionIsListed(t *testing.T) {
 	c := copyLog(t, shape{{times: 3, events: 1}, {times: 1, events: 20, single: true}})
 	a := c.alter()
-	a.messages = a.messages[:c.records[len(c.records)-3]]
+	a.stream.Cut(c.position(len(c.records) - 2))
 	run := a.open(t)
 	page, _, err := run.Store().Executions(t.Context(), enact.Query{Tenant: run.Tenant()})
 	require.NoError(t, err)

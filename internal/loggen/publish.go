@@ -14,6 +14,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/codec"
+	"github.com/enactlog/enact/internal/logtest"
 	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
 )
@@ -79,15 +80,8 @@ func (g *generator) writeIndex(ctx context.Context, l Log) error {
 	}
 	defer pub.close()
 	for i, e := range g.executions {
-		data, err := json.Marshal(map[string]any{"execution_id": e.ExecutionID, "tenant_id": e.TenantID, "timestamp": g.at})
-		if err != nil {
-			return err
-		}
-		err = pub.send(ctx, &nats.Msg{
-			Subject: g.subjects.Index(e.TenantID), Data: data,
-			Header: nats.Header{nats.MsgIdHdr: {g.histories[i].origin.String()}},
-		})
-		if err != nil {
+		c := logtest.Creation{Subjects: g.subjects, Tenant: e.TenantID, Execution: e.ExecutionID, Commit: g.histories[i].origin, Time: g.at}
+		if err := pub.send(ctx, c.Entry()); err != nil {
 			return err
 		}
 	}
