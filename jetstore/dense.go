@@ -22,3 +22,19 @@ func (w *walk) dense(ctx context.Context, n int) ([]*record.Record, error) {
 	})
 	return records, err
 }
+
+// beginning reads the first n records from one replica, as dense does.
+func (w *walk) beginning(ctx context.Context, n int) ([]*record.Record, error) {
+	if n > 1 {
+		return w.dense(ctx, n)
+	}
+	m, err := w.s.reads.directGet(ctx, w.s.cfg.stream, getRequest{Seq: w.here().position + 1, NextFor: w.subject})
+	if err != nil {
+		return nil, err
+	}
+	r, err := w.follow(m, record.Tail{})
+	if err != nil {
+		return nil, err
+	}
+	return []*record.Record{r}, nil
+}

@@ -56,7 +56,7 @@ func (s *Store) lastRecord(ctx context.Context, key execution) (*record.Record, 
 			s.happened(ctx, StaleAnswer)
 			return nil, fmt.Errorf("%w: the leader's last record is at position %d, %d was seen", enact.ErrStale, r.Position, met)
 		}
-		s.lanes.meet(key, r.Position)
+		s.lanes.meet(key, markOf(r))
 		return r, nil
 	})
 }

@@ -47,9 +47,9 @@ func (l *lane) forget() {
 }
 
 // lanes holds the lanes in use and, of the idle ones, those used last. Beside them
-// it keeps for each execution the highest position that this store has met, which
-// is what a fence compares answers with, the first one, where a read begins, and the
-// tenants of ids.
+// it keeps for each execution the last record that this store has met, which is what a
+// fence compares answers with, the position of the first one, where a read begins, and
+// the tenants of ids.
 type lanes struct {
 	mu      sync.Mutex
 	active  map[execution]*lane
@@ -59,7 +59,10 @@ type lanes struct {
 }
 
 // span is what is known of where an execution lies.
-type span struct{ first, last uint64 } // positions; 0: not known
+type span struct {
+	first uint64 // position of its first record; 0: not known
+	last  mark   // the last record that was met; zero: none
+}
 
 // metFactor is how many more executions are remembered by position than by tail:
 // an entry is small, and a forgotten one cannot expose a stale answer.
@@ -110,12 +113,12 @@ func (ls *lanes) release(l *lane) {
 	}
 }
 
-// meet records that the execution has a record at position.
-func (ls *lanes) meet(key execution, position uint64) {
+// meet records that the execution has that record.
+func (ls *lanes) meet(key execution, m mark) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if old, ok := ls.met.Get(key); !ok || position > old.last {
-		ls.met.Add(key, span{old.first, position})
+	if old, ok := ls.met.Get(key); !ok || m.position > old.last.position {
+		ls.met.Add(key, span{old.first, m})
 	}
 	ls.tenants.Add(key.id, key.tenant)
 }
@@ -125,24 +128,24 @@ func (ls *lanes) meetFirst(key execution, position uint64) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if old, _ := ls.met.Get(key); old.first != position {
-		ls.met.Add(key, span{position, max(old.last, position)})
+		if old.last.position < position {
+			old.last = mark{1, position}
+		}
+		ls.met.Add(key, span{position, old.last})
 	}
 }
 
-// first returns the position of the execution's first record, 0 if it is not known.
-func (ls *lanes) first(key execution) uint64 {
+// where returns what is known of where the execution lies.
+func (ls *lanes) where(key execution) span {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	where, _ := ls.met.Get(key)
-	return where.first
+	return where
 }
 
 // highest returns the highest position met of the execution, 0 if none.
 func (ls *lanes) highest(key execution) uint64 {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	where, _ := ls.met.Get(key)
-	return where.last
+	return ls.where(key).last.position
 }
 
 // tenantOf returns the tenant that the id was met in.

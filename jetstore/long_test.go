@@ -25,7 +25,7 @@ func TestLongReadsUseAConsumer(t *testing.T) {
 	l := newWatchedLog(t)
 	run := l.build(t, t.Context(), longShape)
 	got := l.counted(t, func() { load(t, run, long) })
-	require.Equal(t, requests{leader: 1, first: 1, points: got.points, made: 1, removed: 1, pulls: got.pulls}, got)
+	require.Equal(t, requests{leader: 1, points: got.points, made: 1, removed: 1, pulls: got.pulls}, got)
 	require.LessOrEqual(t, got.points, 7, "about one mark a stretch")
 	require.LessOrEqual(t, got.pulls, 7, "about one request a stretch")
 

@@ -9,6 +9,8 @@ import (
 // mark is a record whose position is known.
 type mark struct{ number, position uint64 }
 
+func markOf(r *record.Record) mark { return mark{r.Link.Number, r.Position} }
+
 // marks finds the positions of records ahead of a reader, so that it knows how dense a
 // stretch is before the server has to look through it. The watermark's back list names
 // records at halving distances, theirs name nearer ones: a point read for a mark.

@@ -34,7 +34,7 @@ func TestPartsAreBounded(t *testing.T) {
 	require.Same(t, first, ts.keep("a", first))
 	require.Same(t, first, ts.keep("a", part("one")), "one part a tenant")
 	require.Same(t, first, ts.get("a"))
-	outer.lanes.meet(execution{"b", "e"}, 7)
+	outer.lanes.meet(execution{"b", "e"}, mark{1, 7})
 	for i := range openTenants {
 		ts.keep(enact.TenantID(rune('Ā'+i)), part("other"))
 	}

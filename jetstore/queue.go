@@ -251,8 +251,11 @@ func (l *lane) finish(ctx context.Context, g *group, self *request) (enact.Recei
 		return enact.Receipt{}, g.attempt.unknown(err, mine.c, mine.first)
 	}
 	s.sawPosition(position)
-	s.lanes.meet(l.key, position)
 	l.tail = g.tail.Stored(position)
+	s.lanes.meet(l.key, mark{l.tail.Number, position})
+	if g.attempt.predecessor == 0 {
+		s.lanes.meetFirst(l.key, position-uint64(len(g.attempt.messages))+1)
+	}
 	if self != nil {
 		// The driver that left forgot the lane; what its keys were is in the log.
 		l.warm, l.incarnation, l.keys = true, g.attempt.incarnation, keyWindow{from: l.tail.Number + 1}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/record"
 )
+
+// roomAhead is for how many events that are still to be read a load makes room at once.
+const roomAhead = 1 << 16
 
 // LoadEvents implements enact.Reader.
 func (s *Store) LoadEvents(ctx context.Context, execution enact.ExecutionID, opts ...enact.ReadOption) ([]enact.StoredEvent, error) {
@@ -42,6 +46,9 @@ func (s *Store) LoadEventsAfter(ctx context.Context, execution enact.ExecutionID
 		}
 		if page == nil {
 			return events, nil
+		}
+		if len(events) == 0 {
+			events = slices.Grow(events, len(page)+int(min(rd.left(), roomAhead)))
 		}
 		events = append(events, page...)
 	}
@@ -205,7 +212,7 @@ func (s *Store) anyLast(ctx context.Context, key execution) (*record.Record, err
 	if err != nil {
 		return nil, err
 	}
-	s.lanes.meet(key, r.Position) // no later answer of the leader may be older
+	s.lanes.meet(key, markOf(r)) // no later answer of the leader may be older
 	if inBatch(r) {
 		s.happened(ctx, StaleAnswer)
 		return s.lastRecord(ctx, key)

@@ -8,7 +8,7 @@ import (
 	"github.com/enactlog/enact/internal/record"
 )
 
-// backwardsPage is how many events a backwards read takes at a time.
+// backwardsPage is how many events a backwards read takes at a time, and up to a record more.
 const backwardsPage = 512
 
 // decodeAtOnce is how many records are decoded before their events are passed on: what
@@ -28,6 +28,7 @@ type reading struct {
 	opened bool
 	key    execution
 	last   *record.Record   // the watermark; nil: no events
+	end    *record.Record   // of a read backwards: the last record that holds events to be read
 	lo, hi uint64           // sequences still to be read, inclusive; lo > hi: none
 	walk   *walk            // forwards
 	taken  []*record.Record // of the walk, not yet decoded
@@ -103,6 +104,9 @@ func (rd *reading) next(ctx context.Context) ([]enact.StoredEvent, error) {
 	}
 }
 
+// left returns how many events are still to be read.
+func (rd *reading) left() uint64 { return rd.hi + 1 - min(rd.lo, rd.hi+1) }
+
 // decode returns the events of records that the read wants. A codec may have to wait for
 // a key.
 func (rd *reading) decode(ctx context.Context, records []*record.Record) (page []enact.StoredEvent, err error) {
@@ -158,9 +162,9 @@ func (rd *reading) fetch(ctx context.Context) (f fetched) {
 func (rd *reading) open(ctx context.Context) error {
 	var err error
 	rd.lo = 1
-	first := rd.firstMeanwhile(ctx)
+	meanwhile := rd.meanwhile(ctx)
 	rd.key, rd.last, err = rd.s.watermark(ctx, rd.id, rd.o)
-	start := <-first
+	early := <-meanwhile
 	if err != nil || rd.last == nil {
 		return err
 	}
@@ -183,6 +187,7 @@ func (rd *reading) open(ctx context.Context) error {
 		}
 	}
 	if rd.o.Backwards || rd.lo > rd.hi {
+		rd.end = rd.last
 		return nil
 	}
 	prev, err := rd.s.before(ctx, rd.key, rd.last, rd.lo)
@@ -196,39 +201,46 @@ func (rd *reading) open(ctx context.Context) error {
 		prev = record.Tail{}
 	}
 	rd.walk = rd.s.newWalk(rd.key, prev, rd.last)
-	rd.walk.first = start
 	if prev.Number == 0 {
-		rd.walk.start = rd.s.lanes.first(rd.key)
+		rd.walk.early, rd.walk.start = early, rd.s.lanes.where(rd.key).first
 	}
+	rd.walk.goal = rd.hi
 	if rd.hi-rd.lo >= longRecords {
 		rd.walk.long = new(longWay)
 	}
 	return nil
 }
 
-// firstMeanwhile reads the execution's first record while the leader is asked for its
-// last, where the read is going to need both and does not know where the first is. It
-// sends nil where it does not, or where the replica that was asked has nothing: the walk
-// asks again.
-func (rd *reading) firstMeanwhile(ctx context.Context) <-chan *record.Record {
-	answer := make(chan *record.Record, 1)
+// meanwhile reads the beginning of the history while the leader is asked for its end, if the
+// read begins there: what a former call has met of a short and dense one, all in one batch,
+// or the first record where it is not known which that is. It sends none where there is no
+// such thing, or where the replica that was asked has nothing: the walk asks again.
+func (rd *reading) meanwhile(ctx context.Context) <-chan []*record.Record {
+	answer := make(chan []*record.Record, 1)
 	if rd.after > 0 || rd.o.Backwards || rd.o.TenantID == nil {
 		answer <- nil
 		return answer
 	}
 	key := execution{*rd.o.TenantID, rd.id}
-	if rd.s.lanes.first(key) > 0 {
-		answer <- nil
-		return answer
+	where := rd.s.lanes.where(key)
+	w := rd.s.newWalk(key, record.Tail{}, nil)
+	w.start = where.first
+	n := 1
+	if w.start > 0 {
+		// The last record that was met is not read: if it is still the last, the leader sends it.
+		n = int(min(where.last.number-1, denseRecords+1))
+		if rd.o.Limit > 0 {
+			n = min(n, rd.o.Limit)
+		}
+		if n < 1 || n > 1 && (n > denseRecords || !isDense(w.here(), where.last)) {
+			answer <- nil
+			return answer
+		}
 	}
 	go func() {
-		m, err := rd.s.reads.directGet(ctx, rd.s.cfg.stream, getRequest{Seq: 1, NextFor: rd.s.subject(key)})
-		if err != nil {
-			answer <- nil
-			return
-		}
-		r, _ := rd.s.parse(m, key) // nil if it is no record, of which the walk takes care
-		answer <- r
+		// Of an error, the walk takes care.
+		early, _ := w.beginning(ctx, n)
+		answer <- early
 	}()
 	return answer
 }
@@ -254,18 +266,32 @@ func (rd *reading) stopBeforeTear(ctx context.Context) error {
 }
 
 // nextBackwards reads the newest events that are left, oldest first as the chain
-// demands, and turns them round.
+// demands, and turns them round. It takes whole records, and goes on from the one before
+// them, which is read and checked as the last of the next page.
 func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, error) {
 	from := rd.lo
 	if rd.hi-rd.lo >= backwardsPage {
 		from = rd.hi - backwardsPage + 1
 	}
-	prev, err := rd.s.before(ctx, rd.key, rd.last, from)
+	start, err := rd.s.locate(ctx, rd.key, rd.end, func(first, _ uint64) bool { return first <= from })
 	if err != nil {
 		return nil, err
 	}
+	from = max(rd.lo, start.Sequence)
+	var prev record.Tail
+	var before *record.Record
+	if start.Link.Number > 1 {
+		if before, err = rd.s.recordAt(ctx, rd.key, start.Previous()); err != nil {
+			return nil, err
+		}
+		prev = before.Tail()
+	}
+	w := rd.s.newWalk(rd.key, prev, rd.end)
+	if follows(start, prev) == nil {
+		w.early = []*record.Record{start}
+	}
 	var page []enact.StoredEvent
-	for w := rd.s.newWalk(rd.key, prev, rd.last); uint64(len(page)) < rd.hi-from+1; {
+	for w.left() > 0 {
 		records, err := w.next(ctx)
 		if err != nil {
 			return nil, err
@@ -277,30 +303,6 @@ func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, erro
 		page = append(page, events...)
 	}
 	slices.Reverse(page)
-	rd.hi = from - 1
-	return page, nil
-}
-
-// decode returns the events of records within [lo, hi], with an error those before the
-// record that has no readable events.
-func (s *Store) decode(ctx context.Context, records []*record.Record, lo, hi uint64) ([]enact.StoredEvent, error) {
-	n := 0
-	for _, r := range records {
-		n += r.Count()
-	}
-	page := make([]enact.StoredEvent, 0, n)
-	for _, r := range records {
-		if r.Last() < lo || r.Sequence > hi {
-			continue
-		}
-		from := len(page)
-		var err error
-		if page, err = r.AppendEvents(ctx, page, s.cfg.codecs); err != nil {
-			return page, err
-		}
-		// Of the first and the last record some events may not be wanted.
-		page = page[:len(page)-int(r.Last()-min(r.Last(), hi))]
-		page = slices.Delete(page, from, from+int(max(r.Sequence, lo)-r.Sequence))
-	}
+	rd.hi, rd.end = from-1, before
 	return page, nil
 }

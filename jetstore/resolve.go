@@ -86,7 +86,7 @@ func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError)
 	if err != nil {
 		return enact.Receipt{}, err
 	}
-	s.lanes.meet(a.key, position)
+	s.lanes.meet(a.key, markOf(r))
 	return enact.Receipt{
 		First: unknown.First, Last: unknown.First + uint64(unknown.Events) - 1, Position: position, Chain: r.Link.Chain,
 	}, nil

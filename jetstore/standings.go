@@ -139,7 +139,7 @@ func (s *Store) askReplica(ctx context.Context, keys []execution, witness bool, 
 			delete(ask, m.subject)
 			last, err := s.parse(m, key)
 			if err == nil {
-				s.lanes.meet(key, last.Position)
+				s.lanes.meet(key, markOf(last))
 			}
 			found[key] = standing{last: last, fault: err}
 			return nil

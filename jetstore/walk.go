@@ -47,12 +47,13 @@ type walk struct {
 	marks
 	subject string // of the execution
 
-	prev  record.Tail    // the last record taken; zero: none
-	first *record.Record // the execution's first record, if it was read already; else nil
-	start uint64         // its position, if a former read met it; else 0
-	blind bool           // a mark was not what it should be: the history has a fault ahead
-	large int            // bytes of the largest record of the last sparse page
-	long  *longWay       // nil: the walk makes no consumer, and need not be closed
+	prev  record.Tail      // the last record taken; zero: none
+	early []*record.Record // the execution's first records, if they were read already
+	start uint64           // position of the first one, if a former read met it; else 0
+	goal  uint64           // sequence of the last event that is wanted; 0: all up to the watermark
+	blind bool             // a mark was not what it should be: the history has a fault ahead
+	large int              // bytes of the largest record of the last sparse page
+	long  *longWay         // nil: the walk makes no consumer, and need not be closed
 }
 
 func (s *Store) newWalk(key execution, prev record.Tail, last *record.Record) *walk {
@@ -77,6 +78,14 @@ func (w *walk) follow(m *message, prev record.Tail) (*record.Record, error) {
 // left returns the number of records not yet taken.
 func (w *walk) left() uint64 { return w.last.Link.Number - w.prev.Number }
 
+// wanted returns how many records are to be read yet, at most: each has one event at least.
+func (w *walk) wanted() uint64 {
+	if w.goal > w.prev.Sequence {
+		return min(w.left(), w.goal-w.prev.Sequence)
+	}
+	return w.left()
+}
+
 // next returns the next records, at least one. There must be one left.
 func (w *walk) next(ctx context.Context) ([]*record.Record, error) {
 	records, err := w.page(ctx)
@@ -87,6 +96,9 @@ func (w *walk) next(ctx context.Context) ([]*record.Record, error) {
 		w.s.lanes.meetFirst(w.key, records[0].Position)
 	}
 	w.prev = records[len(records)-1].Tail()
+	if w.left() == 1 && follows(w.last, w.prev) == nil {
+		records, w.prev = append(records, w.last), w.last.Tail() // it is here already
+	}
 	return records, nil
 }
 
@@ -94,10 +106,11 @@ func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
 	if w.left() == 1 {
 		return []*record.Record{w.last}, follows(w.last, w.prev)
 	}
+	if early := w.early[:min(uint64(len(w.early)), w.left()-1)]; len(early) > 0 {
+		w.early = nil
+		return early, nil
+	}
 	if w.prev.Number == 0 && w.start == 0 {
-		if w.first != nil && follows(w.first, w.prev) == nil {
-			return []*record.Record{w.first}, nil
-		}
 		// Where the history begins decides how it is read.
 		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) { return w.dense(ctx, 1) })
 	}
@@ -123,15 +136,14 @@ func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
 // begin with a dense part.
 func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Record, error), error) {
 	var end mark
-	for _, n := range []uint64{denseRecords, w.sparseStep()} {
+	for _, n := range []uint64{denseRecords, min(w.sparseStep(), w.wanted())} {
 		var err error
 		if end, err = w.ahead(ctx, w.here(), n); err != nil {
 			return nil, err
 		}
 		if isDense(w.here(), end) {
-			return func(ctx context.Context) ([]*record.Record, error) {
-				return w.dense(ctx, int(end.number-w.prev.Number))
-			}, nil
+			n := int(min(end.number-w.prev.Number, w.wanted(), w.left()-1)) // the last one is here
+			return func(ctx context.Context) ([]*record.Record, error) { return w.dense(ctx, n) }, nil
 		}
 	}
 	return func(ctx context.Context) ([]*record.Record, error) { return w.sparse(ctx, end) }, nil
@@ -144,7 +156,7 @@ func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Recor
 func (w *walk) unplanned(ctx context.Context) ([]*record.Record, error) {
 	if end := w.nearest(w.here()); isDense(w.here(), end) {
 		return w.insist(ctx, func(ctx context.Context) ([]*record.Record, error) {
-			return w.dense(ctx, int(min(end.number-w.prev.Number, denseRecords)))
+			return w.dense(ctx, int(min(end.number-w.prev.Number, w.wanted(), denseRecords)))
 		})
 	}
 	r, err := w.s.leaderNext(ctx, w.key, w.prev)

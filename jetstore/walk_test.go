@@ -127,19 +127,31 @@ func load(t *testing.T, run jetstore.Execution, n int) {
 }
 
 // A short dense execution costs three requests, two of them at the same time; one record
-// costs two. Once a store knows where an execution begins, a load costs one less.
+// costs two. Once a store knows where an execution begins and ends, as the one does that
+// wrote it, a load costs two, both at the same time.
 func TestCostOfADenseLoad(t *testing.T) {
 	l := newWatchedLog(t)
+	reader, err := jetstore.Open(t.Context(), l.nc, jetstore.WithMemoryStorage())
+	require.NoError(t, err)
+	t.Cleanup(func() { shutDown(t, reader) })
 	for n, want := range map[int][2]requests{
 		1:   {{leader: 1, first: 1}, {leader: 1}},
-		2:   {{leader: 1, first: 1}, {leader: 1, batches: 1}},
+		2:   {{leader: 1, first: 1}, {leader: 1, first: 1}},
 		20:  {{leader: 1, first: 1, batches: 1}, {leader: 1, batches: 1}},
 		500: {{leader: 1, first: 1, batches: 1}, {leader: 1, batches: 1}},
 	} {
 		run := l.build(t, t.Context(), shape{{times: 1, events: n, single: true}})
+		read := reader.Execution(run.Tenant(), run.ID())
 		for i, name := range []string{"first", "second"} {
-			require.Equal(t, want[i], l.counted(t, func() { load(t, run, n) }), "%s load of %d records", name, n)
+			require.Equal(t, want[i], l.counted(t, func() { load(t, read, n) }), "%s load of %d records", name, n)
 		}
+		require.Equal(t, want[1], l.counted(t, func() { load(t, run, n) }), "the writer's load of %d records", n)
+
+		_, err := run.Append(t.Context(), note(n+1))
+		require.NoError(t, err)
+		got := l.counted(t, func() { load(t, read, n+1) })
+		require.Equal(t, requests{leader: 1, first: got.first, batches: got.batches}, got, "one record more than %d", n)
+		require.LessOrEqual(t, got.first+got.batches, 2, "one record more than %d", n)
 	}
 }
 
@@ -149,14 +161,14 @@ func TestDenseAndSparse(t *testing.T) {
 	l := newWatchedLog(t)
 	dense := l.build(t, t.Context(), shape{{times: 3, events: 680, single: true}})
 	got := l.counted(t, func() { load(t, dense, 2040) })
-	require.Equal(t, requests{leader: 1, first: 1, batches: got.batches, points: got.points}, got)
+	require.Equal(t, requests{leader: 1, batches: got.batches, points: got.points}, got)
 	require.LessOrEqual(t, got.batches, 9)
 	require.LessOrEqual(t, got.points, 9, "about one mark a batch")
 
 	const n = 70
 	sparse := l.build(t, t.Context(), shape{{times: n, events: 1, filler: apart}})
 	got = l.counted(t, func() { load(t, sparse, n) })
-	require.Equal(t, requests{leader: 1, first: 1, points: got.points}, got, "no batch")
+	require.Equal(t, requests{leader: 1, points: got.points}, got, "no batch")
 	require.GreaterOrEqual(t, got.points, n-2)
 	require.LessOrEqual(t, got.points, n+10)
 

@@ -1,0 +1,86 @@
+package jetstore
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
+	"github.com/enactlog/enact/internal/record"
+)
+
+const (
+	// decodeAlone is how many bytes of payload one goroutine decodes alone. Records of one
+	// small event are not worth a second: 16 of them take about 20 µs, and what a read of them
+	// waits for is the connection's reader, which takes three times as long for each.
+	decodeAlone = 16 << 10
+	// decodersMost is how many decode at a time. More would wait for what is to be decoded:
+	// a page of full records takes one of them four times as long as the server to send it.
+	decodersMost = 4
+)
+
+// decode returns the events of records within [lo, hi], with an error those before the
+// record that has no readable events. The records follow each other.
+func (s *Store) decode(ctx context.Context, records []*record.Record, lo, hi uint64) ([]enact.StoredEvent, error) {
+	for len(records) > 0 && records[0].Last() < lo {
+		records = records[1:]
+	}
+	for len(records) > 0 && records[len(records)-1].Sequence > hi {
+		records = records[:len(records)-1]
+	}
+	if len(records) == 0 {
+		return nil, nil
+	}
+	page, err := decodeAll(ctx, records, s.cfg.codecs, decoders(records))
+	// Of the first and the last record some events may not be wanted.
+	first := records[0].Sequence
+	until := min(uint64(len(page)), hi-first+1)
+	return page[min(max(lo, first)-first, until):until], err
+}
+
+// decoders returns how many goroutines are to decode records at a time.
+func decoders(records []*record.Record) int {
+	size := 0
+	for _, r := range records {
+		size += len(r.Payload)
+	}
+	return max(1, min(runtime.GOMAXPROCS(0), len(records), decodersMost, size/decodeAlone))
+}
+
+// decodeAll returns the events of records, which follow each other, with an error those
+// before the first record that has no readable events.
+func decodeAll(ctx context.Context, records []*record.Record, codecs codec.Set, decoders int) ([]enact.StoredEvent, error) {
+	first := records[0].Sequence
+	page := make([]enact.StoredEvent, records[len(records)-1].Last()-first+1)
+	errs := make([]error, len(records))
+	var taken atomic.Int64
+	var failed atomic.Bool
+	work := func() {
+		for !failed.Load() {
+			i := int(taken.Add(1)) - 1
+			if i >= len(records) {
+				return
+			}
+			r := records[i]
+			at := r.Sequence - first // its events have their place in the page, and no more
+			if _, errs[i] = r.AppendEvents(ctx, page[at:at:at+uint64(r.Count())], codecs); errs[i] != nil {
+				failed.Store(true)
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for range decoders - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+	// Records are taken in order: those before one that failed were taken, too.
+	for i, err := range errs {
+		if err != nil {
+			return page[:records[i].Sequence-first], err
+		}
+	}
+	return page, nil
+}
