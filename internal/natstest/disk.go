@@ -47,12 +47,4 @@ func (d *Disk) Free() {
 	check(d.tb, os.Remove(d.ballast()))
 }
 
-// Full reports whether nothing is left.
-func (d *Disk) Full() bool {
-	d.tb.Helper()
-	var fs syscall.Statfs_t
-	check(d.tb, syscall.Statfs(d.Dir, &fs))
-	return fs.Bavail == 0
-}
-
 func (d *Disk) ballast() string { return filepath.Join(d.Dir, "ballast") }
