@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"exits":        exits,
 			"server":       startServer,
 			"nats-server":  natsServer,
+			"certificates": certificates,
 			"make-streams": makeStreams,
 			"silence":      silence,
 			"break-stream": breakStream,

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/enactlog/enact/internal/deployment"
 	"github.com/enactlog/enact/jetstore"
 )
 
@@ -22,12 +23,14 @@ import (
 
 // natsServer starts a server with a configuration, on a free port and without syncing:
 // nats-server FILE. The variable SERVER is its
-// URL, PORT its port. Directories are below the script's.
+// URL, PORT its port. Directories are below the script's, which the file names $WORK.
 func natsServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: nats-server file")
 	}
-	opts, err := server.ProcessConfigFile(ts.MkAbs(args[0]))
+	file := ts.MkAbs(args[0])
+	ts.Check(os.WriteFile(file, []byte(strings.ReplaceAll(ts.ReadFile(args[0]), "$WORK", ts.Getenv("WORK"))), 0o600))
+	opts, err := server.ProcessConfigFile(file)
 	ts.Check(err)
 	opts.Host, opts.Port, opts.NoSigs = "127.0.0.1", server.RANDOM_PORT, true
 	if opts.StoreDir != "" {
@@ -45,6 +48,16 @@ func natsServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("SERVER", srv.ClientURL())
 	ts.Setenv("PORT", strconv.Itoa(srv.Addr().(*net.TCPAddr).Port))
+}
+
+// certificates makes an authority's certificate and a server's in the script's directory:
+// ca.pem, server.pem and server-key.pem.
+func certificates(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: certificates")
+	}
+	_, err := deployment.MakeCertificates(ts.Getenv("WORK"))
+	ts.Check(err)
 }
 
 // connect connects to the script's server: as USER PASSWORD, TOKEN, or nobody.
