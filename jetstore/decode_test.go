@@ -89,8 +89,14 @@ func BenchmarkDecode(b *testing.B) {
 		codec        codec.Codec
 		events, size int
 	}{
-		{codec.JSON{}, 1, 256}, {codec.JSON{}, 1, 1 << 10}, {codec.JSON{}, 1, 4 << 10}, {codec.JSON{}, 10, 256},
-		{codec.JSON{}, 450, 256}, {zstd, 1, 256}, {zstd, 10, 256}, {zstd, 450, 256},
+		{codec.JSON{}, 1, 256},
+		{codec.JSON{}, 1, 1 << 10},
+		{codec.JSON{}, 1, 4 << 10},
+		{codec.JSON{}, 10, 256},
+		{codec.JSON{}, 450, 256},
+		{zstd, 1, 256},
+		{zstd, 10, 256},
+		{zstd, 450, 256},
 	} {
 		page := encoded(b, of.codec, decodeAtOnce, of.events, of.size)
 		size := 0
