@@ -24,16 +24,24 @@ var subscriberPlaces = []string{"R1-disk", "R1-disk-sync", "R3-disk"}
 const perSubscription = 200
 
 // From the call of an append to the call of the handler, one event at a time, beside a
-// raw publish with the same check and a raw ordered consumer.
+// raw publish with the same check and a raw ordered consumer. The floor of a group is a raw
+// consumer with the group's settings: an ordered consumer is told of a message once it is
+// stored, one that keeps its position on three servers only once they agree that it is.
 func BenchmarkLatency(b *testing.B) {
 	for _, at := range subscriberPlaces {
 		b.Run(at, func(b *testing.B) {
 			p := placeNamed(b, at)
 			for _, way := range []struct {
-				name string
-				run  subscriber
-			}{{"Tail", tailing}, {"Follow", following}, {"Group-ordered", member(consumer.Ordered)}, {"Group-parallel", member(consumer.Parallel)}} {
-				b.Run(way.name, func(b *testing.B) { p.compareLatency(b, way.run) })
+				name  string
+				run   subscriber
+				floor rawSubscriber
+			}{
+				{"Tail", tailing, nil},
+				{"Follow", following, nil},
+				{"Group-ordered", member(consumer.Ordered), p.rawGroup(consumer.Ordered)},
+				{"Group-parallel", member(consumer.Parallel), p.rawGroup(consumer.Parallel)},
+			} {
+				b.Run(way.name, func(b *testing.B) { p.compareLatency(b, way.run, way.floor) })
 			}
 		})
 	}
@@ -43,19 +51,24 @@ func BenchmarkLatency(b *testing.B) {
 // events.
 type subscriber func(ctx context.Context, p *place, id enact.ExecutionID, handled chan<- time.Time) error
 
-// compareLatency alternates the two and reports medians, 99th percentiles and ratios.
-func (p *place) compareLatency(b *testing.B, way subscriber) {
+// compareLatency alternates the two, and the floor where there is one, and reports
+// medians, 99th percentiles and ratios.
+func (p *place) compareLatency(b *testing.B, way subscriber, least rawSubscriber) {
 	b.Helper()
-	var raw, ours func() time.Duration
+	var raw, ours, floor func() time.Duration
 	stop := func() {}
-	var r, o []time.Duration
+	var r, o, f []time.Duration
 	for i := 0; b.Loop(); i++ {
 		if i%perSubscription == 0 {
 			stop()
 			var stopRaw, stopOurs func()
-			raw, stopRaw = p.rawLatency(b)
+			stopFloor := func() {}
+			raw, stopRaw = p.rawLatency(b, p.rawOrdered)
 			ours, stopOurs = p.latency(b, way)
-			stop = func() { stopRaw(); stopOurs() }
+			if least != nil {
+				floor, stopFloor = p.rawLatency(b, least)
+			}
+			stop = func() { stopRaw(); stopOurs(); stopFloor() }
 		}
 		if i%2 == 0 {
 			r = append(r, raw())
@@ -64,22 +77,76 @@ func (p *place) compareLatency(b *testing.B, way subscriber) {
 			o = append(o, ours())
 			r = append(r, raw())
 		}
+		if floor != nil {
+			f = append(f, floor())
+		}
 	}
 	stop()
-	report(b, r, o)
+	rawP50, oursP50 := report(b, r, o)
+	if floor != nil {
+		least := median(f)
+		b.ReportMetric(float64(least)/float64(rawP50), "floor/raw")
+		b.ReportMetric(float64(oursP50)/float64(least), "enact/floor")
+	}
 }
 
-// rawLatency starts a raw ordered consumer and returns what publishes to it.
-func (p *place) rawLatency(b *testing.B) (once func() time.Duration, stop func()) {
-	b.Helper()
-	ctx := context.Background()
-	subject := "raw." + nuid.Next()
+// rawSubscriber hands the messages of a subject to handle until it is stopped.
+type rawSubscriber func(ctx context.Context, subject string, handle func()) (stop func(), err error)
+
+func (p *place) rawOrdered(ctx context.Context, subject string, handle func()) (stop func(), err error) {
 	c, err := p.js.OrderedConsumer(ctx, rawStream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{subject}, InactiveThreshold: 300 * time.Millisecond,
 	})
-	check(b, err)
+	if err != nil {
+		return nil, err
+	}
+	consuming, err := c.Consume(func(jetstream.Msg) { handle() })
+	if err != nil {
+		return nil, err
+	}
+	return consuming.Stop, nil
+}
+
+// rawGroup is a durable consumer with the settings of a group's.
+func (p *place) rawGroup(mode consumer.Mode) rawSubscriber {
+	return func(ctx context.Context, subject string, handle func()) (stop func(), err error) {
+		cfg := jetstream.ConsumerConfig{
+			Durable: nuid.Next(), FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy,
+			AckWait: consumer.DefaultAckWait, MaxDeliver: -1, MaxAckPending: consumer.DefaultInFlightParallel,
+		}
+		var opts []jetstream.PullConsumeOpt
+		if mode == consumer.Ordered {
+			const group = "members"
+			cfg.MaxAckPending = consumer.DefaultInFlightOrdered
+			cfg.PriorityPolicy, cfg.PriorityGroups, cfg.PinnedTTL = jetstream.PriorityPolicyPinned, []string{group}, consumer.DefaultFailover
+			opts = append(opts, jetstream.PullPriorityGroup(group))
+		}
+		c, err := p.js.CreateConsumer(ctx, rawStream, cfg)
+		if err != nil {
+			return nil, err
+		}
+		consuming, err := c.Consume(func(m jetstream.Msg) {
+			handle()
+			_ = m.Ack() // what it returns is about the connection, and the next publish says that
+		}, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return func() {
+			consuming.Stop()
+			<-consuming.Closed()
+			_ = p.js.DeleteConsumer(ctx, rawStream, cfg.Durable) // the server is about to end
+		}, nil
+	}
+}
+
+// rawLatency starts a raw subscriber and returns what publishes to it.
+func (p *place) rawLatency(b *testing.B, way rawSubscriber) (once func() time.Duration, stop func()) {
+	b.Helper()
+	ctx := context.Background()
+	subject := "raw." + nuid.Next()
 	handled := make(chan time.Time, 1)
-	consuming, err := c.Consume(func(jetstream.Msg) { handled <- time.Now() })
+	stop, err := way(ctx, subject, func() { handled <- time.Now() })
 	check(b, err)
 	publish, data := p.rawWriter(subject), make([]byte, 256)
 	once = func() time.Duration {
@@ -88,7 +155,7 @@ func (p *place) rawLatency(b *testing.B) (once func() time.Duration, stop func()
 		return (<-handled).Sub(began)
 	}
 	once()
-	return once, consuming.Stop
+	return once, stop
 }
 
 // latency starts a subscriber and returns what appends to its execution.
