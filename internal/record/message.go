@@ -39,9 +39,16 @@ const defaultCodec = "json"
 // message for its subject. It returns an [*enact.TooLargeError] if the headers
 // exceed their limit.
 func (r *Record) Message(subjects enact.Subjects) (*nats.Msg, error) {
+	msg, _, err := r.MessageFor(subjects.Execution(r.TenantID, r.ExecutionID))
+	return msg, err
+}
+
+// MessageFor does the same for who knows the subject, and returns the size of the
+// message: the bytes of its headers and payload.
+func (r *Record) MessageFor(subject string) (msg *nats.Msg, size int, err error) {
 	w := headerWriters.Get().(*headerWriter)
 	defer headerWriters.Put(w)
-	w.text, w.fields = w.text[:0], w.fields[:0]
+	w.text, w.fields, w.names = w.text[:0], w.fields[:0], 0
 	if r.Commit.Index == 1 {
 		// The check that makes an append a compare-and-set (ADR-50 allows it on
 		// the first record of a batch only).
@@ -74,11 +81,11 @@ func (r *Record) Message(subjects enact.Subjects) (*nats.Msg, error) {
 			w.set(HeaderTraceState, r.TraceState)
 		}
 	}
-	h := w.header()
-	if n := HeaderBytes(h); n > MaxHeaderBytes {
-		return nil, &enact.TooLargeError{What: "headers", Size: n, Limit: MaxHeaderBytes, Unit: "bytes"}
+	n := w.size()
+	if n > MaxHeaderBytes {
+		return nil, 0, &enact.TooLargeError{What: "headers", Size: n, Limit: MaxHeaderBytes, Unit: "bytes"}
 	}
-	return &nats.Msg{Subject: subjects.Execution(r.TenantID, r.ExecutionID), Header: h, Data: r.Payload}, nil
+	return &nats.Msg{Subject: subject, Header: w.header(), Data: r.Payload}, n + len(r.Payload), nil
 }
 
 // headerWriter collects headers with one allocation for the text of all of them and one
@@ -86,6 +93,7 @@ func (r *Record) Message(subjects enact.Subjects) (*nats.Msg, error) {
 type headerWriter struct {
 	text   []byte
 	fields []headerField
+	names  int // bytes of all names
 }
 
 type headerField struct {
@@ -98,6 +106,7 @@ var headerWriters = sync.Pool{New: func() any { return new(headerWriter) }}
 // end makes what was added to the text since the last header the value of name.
 func (w *headerWriter) end(name string) {
 	w.fields = append(w.fields, headerField{name, len(w.text)})
+	w.names += len(name)
 }
 
 func (w *headerWriter) set(name, value string) {
@@ -117,12 +126,23 @@ func (w *headerWriter) header() nats.Header {
 	return h
 }
 
+// What a header block has on the wire beside names and values: in all, and for each header.
+const (
+	blockBytes = len("NATS/1.0\r\n") + len("\r\n")
+	fieldBytes = len(": ") + len("\r\n")
+)
+
+// size returns what [HeaderBytes] does of the headers.
+func (w *headerWriter) size() int {
+	return blockBytes + w.names + len(w.text) + len(w.fields)*fieldBytes
+}
+
 // HeaderBytes returns the length of a header block on the wire.
 func HeaderBytes(h nats.Header) int {
-	n := len("NATS/1.0\r\n") + len("\r\n")
+	n := blockBytes
 	for k, values := range h {
 		for _, v := range values {
-			n += len(k) + len(": ") + len(v) + len("\r\n")
+			n += len(k) + len(v) + fieldBytes
 		}
 	}
 	return n
