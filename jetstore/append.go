@@ -67,7 +67,7 @@ func (s *Store) Commit(ctx context.Context, batch enact.Batch) (receipt enact.Re
 	if c.groups, err = pack(c); err != nil {
 		return enact.Receipt{}, err
 	}
-	l := s.lanes.acquire(c.key)
+	l := s.lanes.acquire(c.key, s.cfg.subjects)
 	defer s.lanes.release(l)
 	return l.commit(ctx, c)
 }
@@ -281,6 +281,7 @@ func (g *group) encode(ctx context.Context, l *lane) error {
 	opts := &lead.batch.Options
 	tail := l.tail
 	a := &attempt{key: l.key, commit: lead.id, predecessor: tail.Position, incarnation: l.incarnation}
+	a.messages = a.room[:0]
 	next := 0
 	for i, n := range groups {
 		r := &record.Record{
@@ -299,11 +300,11 @@ func (g *group) encode(ctx context.Context, l *lane) error {
 		if tail, err = r.After(tail); err != nil {
 			return err
 		}
-		msg, err := r.Message(s.cfg.subjects)
+		msg, size, err := r.MessageFor(l.subject)
 		if err != nil {
 			return err
 		}
-		if size, limit := record.HeaderBytes(msg.Header)+len(msg.Data), int(s.asks.nc.MaxPayload()); limit > 0 && size > limit {
+		if limit := int(s.asks.nc.MaxPayload()); limit > 0 && size > limit {
 			return &enact.TooLargeError{What: "event", Size: size, Limit: limit, Unit: "bytes"}
 		}
 		a.messages = append(a.messages, msg)

@@ -21,8 +21,9 @@ type attempt struct {
 	predecessor uint64 // position of the record to follow; 0: to be the first
 	incarnation string
 	messages    []*nats.Msg
-	sent        bool // a copy may be under way, or stored
-	resolving   bool // a call of Resolve is about it
+	sent        bool         // a copy may be under way, or stored
+	resolving   bool         // a call of Resolve is about it
+	room        [1]*nats.Msg // where messages begins: most appends are one
 }
 
 // errUnproven ends an attempt whose outcome was not proven before its context ended.

@@ -29,17 +29,21 @@ func newGate() *gate {
 
 // enter counts a call in; bound makes its context. leave must be called when it is over.
 func (g *gate) enter(ctx context.Context, bound func(context.Context) (context.Context, context.CancelFunc)) (_ context.Context, leave func(), err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return nil, nil, enact.ErrClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
+	err = ctx.Err()
 	ctx, cancel := bound(ctx)
 	c := &call{cancel}
-	g.calls[c] = struct{}{}
+	g.mu.Lock()
+	switch {
+	case g.closed:
+		err = enact.ErrClosed
+	case err == nil:
+		g.calls[c] = struct{}{}
+	}
+	g.mu.Unlock()
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
 	return ctx, func() { g.leave(c) }, nil
 }
 

@@ -103,8 +103,8 @@ func (is *inboxes) close() {
 // send sends a request. Its answers come to this inbox.
 func (in *inbox) send(nc *nats.Conn, msg *nats.Msg) error {
 	in.number++
-	in.reply = in.prefix + strconv.FormatUint(in.number, 10)
-	in.timer.Reset(tryTimeout)
+	var room [64]byte
+	in.reply = string(strconv.AppendUint(append(room[:0], in.prefix...), in.number, 10))
 	return nc.PublishMsg(&nats.Msg{Subject: msg.Subject, Reply: in.reply, Header: msg.Header, Data: msg.Data})
 }
 
@@ -112,6 +112,7 @@ func (in *inbox) send(nc *nats.Conn, msg *nats.Msg) error {
 // server says that nobody listens, errLost once lost is closed, errNoAnswer, or ctx's
 // error.
 func (in *inbox) next(ctx context.Context, lost <-chan struct{}) (*nats.Msg, error) {
+	in.timer.Reset(tryTimeout)
 	for {
 		select {
 		case reply := <-in.got:
@@ -121,7 +122,6 @@ func (in *inbox) next(ctx context.Context, lost <-chan struct{}) (*nats.Msg, err
 			if len(reply.Data) == 0 && reply.Header.Get("Status") == "503" {
 				return nil, nats.ErrNoResponders
 			}
-			in.timer.Reset(tryTimeout)
 			return reply, nil
 		case <-in.timer.C:
 			return nil, errNoAnswer

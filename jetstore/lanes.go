@@ -20,8 +20,9 @@ type execution struct {
 // over the expected-sequence check. One of them drives the lane at a time; queue.go
 // says how.
 type lane struct {
-	key  execution
-	refs int // guarded by lanes.mu
+	key     execution
+	subject string // of its records
+	refs    int    // guarded by lanes.mu
 
 	mu      sync.Mutex
 	driven  bool
@@ -46,15 +47,16 @@ func (l *lane) forget() {
 	l.warm, l.tail, l.keys, l.absent = false, record.Tail{}, keyWindow{}, nil
 }
 
-// lanes holds the lanes in use and, of the idle ones, those used last. Beside them
-// it keeps for each execution the last record that this store has met, which is what a
-// fence compares answers with, the position of the first one, where a read begins, and
-// the tenants of ids.
+// lanes holds the lanes in use and, of the idle ones, those used last. An append finds
+// its lane where the one before has left it: nothing is moved. Beside them lanes keeps
+// for each execution the last record that this store has met, which is what a fence
+// compares answers with, the position of the first one, where a read begins, and the
+// tenants of ids.
 type lanes struct {
 	mu      sync.Mutex
-	active  map[execution]*lane
-	idle    *simplelru.LRU[execution, *lane]
-	met     *simplelru.LRU[execution, span]
+	recent  *simplelru.LRU[execution, *lane] // those used last, idle or not
+	others  map[execution]*lane              // in use, and no longer among those used last
+	met     *simplelru.LRU[execution, *span]
 	tenants *simplelru.LRU[enact.ExecutionID, enact.TenantID]
 }
 
@@ -69,12 +71,18 @@ type span struct {
 const metFactor = 8
 
 func newLanes(size int) *lanes {
-	return &lanes{
-		active:  make(map[execution]*lane),
-		idle:    newLRU[execution, *lane](size),
-		met:     newLRU[execution, span](size * metFactor),
+	ls := &lanes{
+		others:  make(map[execution]*lane),
+		met:     newLRU[execution, *span](size * metFactor),
 		tenants: newLRU[enact.ExecutionID, enact.TenantID](size * metFactor),
 	}
+	// Also what newLRU says: the only error is a size below 1.
+	ls.recent, _ = simplelru.NewLRU(max(size, 1), func(key execution, l *lane) {
+		if l.refs > 0 {
+			ls.others[key] = l
+		}
+	})
+	return ls
 }
 
 // newLRU makes a cache. Its only error is a size below 1.
@@ -84,18 +92,16 @@ func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
 }
 
 // acquire returns the execution's lane; release must be called with it.
-func (ls *lanes) acquire(key execution) *lane {
+func (ls *lanes) acquire(key execution, subjects enact.Subjects) *lane {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	l := ls.active[key]
-	if l == nil {
-		if idle, ok := ls.idle.Get(key); ok {
-			ls.idle.Remove(key)
-			l = idle
-		} else {
-			l = &lane{key: key}
-		}
-		ls.active[key] = l
+	l, ok := ls.recent.Get(key)
+	if !ok {
+		l, ok = ls.others[key]
+	}
+	if !ok {
+		l = &lane{key: key, subject: subjects.Execution(key.tenant, key.id)}
+		ls.recent.Add(key, l)
 	}
 	l.refs++
 	return l
@@ -107,9 +113,13 @@ func (ls *lanes) release(l *lane) {
 	if l.refs--; l.refs > 0 {
 		return
 	}
-	delete(ls.active, l.key)
-	if l.warm {
-		ls.idle.Add(l.key, l)
+	_, other := ls.others[l.key]
+	delete(ls.others, l.key)
+	switch {
+	case !l.warm:
+		ls.recent.Remove(l.key)
+	case other:
+		ls.recent.Add(l.key, l)
 	}
 }
 
@@ -117,8 +127,8 @@ func (ls *lanes) release(l *lane) {
 func (ls *lanes) meet(key execution, m mark) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if old, ok := ls.met.Get(key); !ok || m.position > old.last.position {
-		ls.met.Add(key, span{old.first, m})
+	if where := ls.span(key); m.position > where.last.position {
+		where.last = m
 	}
 	ls.tenants.Add(key.id, key.tenant)
 }
@@ -127,20 +137,32 @@ func (ls *lanes) meet(key execution, m mark) {
 func (ls *lanes) meetFirst(key execution, position uint64) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if old, _ := ls.met.Get(key); old.first != position {
-		if old.last.position < position {
-			old.last = mark{1, position}
-		}
-		ls.met.Add(key, span{position, old.last})
+	where := ls.span(key)
+	if where.last.position < position {
+		where.last = mark{1, position}
 	}
+	where.first = position
+}
+
+// span returns what is known of where an execution lies, to be changed by the one who
+// holds the mutex.
+func (ls *lanes) span(key execution) *span {
+	where, ok := ls.met.Get(key)
+	if !ok {
+		where = new(span)
+		ls.met.Add(key, where)
+	}
+	return where
 }
 
 // where returns what is known of where the execution lies.
 func (ls *lanes) where(key execution) span {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	where, _ := ls.met.Get(key)
-	return where
+	if where, ok := ls.met.Get(key); ok {
+		return *where
+	}
+	return span{}
 }
 
 // highest returns the highest position met of the execution, 0 if none.
@@ -160,7 +182,7 @@ func (ls *lanes) tenantOf(id enact.ExecutionID) (enact.TenantID, bool) {
 func (ls *lanes) reset() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	ls.idle.Purge()
+	ls.recent.Purge()
 	ls.met.Purge()
 	ls.tenants.Purge()
 }

@@ -39,6 +39,7 @@ type group struct {
 	members []member
 	attempt *attempt
 	tail    record.Tail // after the attempt, not yet stored
+	room    [1]member   // where members begins: most groups are one append
 }
 
 type member struct {
@@ -127,7 +128,8 @@ func (l *lane) handOver() {
 // record. Creations go alone: what waits behind one may expect that it exists.
 func (l *lane) gather(c *commit) *group {
 	first := l.tail.Sequence + 1
-	g := &group{members: []member{{c: c, first: first}}}
+	g := new(group)
+	g.members = append(g.room[:0], member{c: c, first: first})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 || l.tail.Number == 0 || !c.shareable() {

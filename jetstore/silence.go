@@ -56,6 +56,9 @@ func (s *silence) heard(asked time.Time, err error) {
 // unanswered reports whether a question ended without an answer of somebody who knows:
 // none came, or one that says that there is no leader.
 func unanswered(err error) bool {
+	if err == nil {
+		return false
+	}
 	if apiErr, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return apiErr.Code == 503
 	}
