@@ -60,7 +60,7 @@ func TestRandomFaults(t *testing.T) {
 			require.NoError(t, h.check(fs.observer), "after round of -faults.seed=%d", r.seed)
 		}
 	}
-	const enough = 200 // rounds in which each thing must have happened
+	const enough = 1000 // rounds in which each thing must have happened: what is rare need not in fewer
 	if len(rounds) >= enough {
 		for o := range totals.outcomes {
 			require.NotZero(t, totals.outcomes[o].Load(), "no append was %s: the rounds prove nothing", outcome(o))
