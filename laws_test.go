@@ -3,6 +3,7 @@ package enact_test
 import (
 	"encoding/json"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 	"unicode/utf8"
@@ -36,6 +37,32 @@ func TestEventRoundTrip(t *testing.T) {
 				// The event shares no memory with the text that it was read from.
 				clear(data)
 				require.Equal(t, e, back)
+			})
+		})
+	}
+}
+
+// The types read and write themselves as the functions do, and refuse one another's text.
+func TestEventsAsJSONValues(t *testing.T) {
+	tags := enact.EventTypes()
+	for i, tag := range tags {
+		t.Run(tag, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				e := eventgen.EventOf(tag).Draw(t, "event")
+				want, err := enact.AppendEvent(nil, e)
+				require.NoError(t, err)
+				data, err := e.(json.Marshaler).MarshalJSON()
+				require.NoError(t, err)
+				require.Equal(t, string(want), string(data))
+
+				into := reflect.New(reflect.TypeOf(e))
+				require.NoError(t, into.Interface().(json.Unmarshaler).UnmarshalJSON(data))
+				require.Equal(t, e, into.Elem().Interface())
+
+				other, err := enact.AppendEvent(nil, eventgen.EventOf(tags[(i+1)%len(tags)]).Draw(t, "other"))
+				require.NoError(t, err)
+				var refused *enact.EventError
+				require.ErrorAs(t, into.Interface().(json.Unmarshaler).UnmarshalJSON(other), &refused)
 			})
 		})
 	}

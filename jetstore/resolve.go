@@ -112,12 +112,17 @@ func (s *Store) pendingAttempt(u *enact.UnknownOutcomeError) (a *attempt, first 
 		return nil, 0, invalid("it has %d records, %d events from sequence %d", len(u.Records), u.Events, u.First)
 	}
 	subject := s.subject(a.key)
+	chain, known := enact.Chain{}, u.Predecessor == 0 // of the record before
 	for i, p := range u.Records {
 		m := &nats.Msg{Subject: subject, Header: p.Header, Data: p.Data}
 		r, err := s.checkPending(a, m, i+1, len(u.Records))
 		if err != nil {
 			return nil, 0, invalid("record %d: %v", i+1, err)
 		}
+		if known && !r.Follows(chain) {
+			return nil, 0, invalid("record %d is not what was appended: its chain value is another", i+1)
+		}
+		chain, known = r.Link.Chain, true
 		if i == 0 {
 			first = r.Sequence
 		}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -322,21 +321,10 @@ func TestTelemetryOfResolve(t *testing.T) {
 	s := embedded.ForTest(t, embedded.WithMemoryStorage(), embedded.WithStore(r.options()...))
 	_, err := s.Append(t.Context(), "run", "acme", note(1))
 	require.NoError(t, err)
-	// An append whose acknowledgement never came, as its error tells of it.
-	m, err := s.Conn().Request("$JS.API.DIRECT.GET.ENACT.enact.acme.run", nil, nats.DefaultTimeout)
-	require.NoError(t, err)
-	commit, _, _ := strings.Cut(m.Header["Enact-Commit"][0], " ")
-	header := nats.Header{}
-	for k, v := range m.Header {
-		if strings.HasPrefix(k, "Enact-") || k == "traceparent" || k == jetstreamExpected {
-			header[k] = v
-		}
-	}
+	unknown := unanswered(t, s)
+	header := unknown.Records[0].Header
 	r.take()
-	receipt, err := s.Resolve(t.Context(), &enact.UnknownOutcomeError{
-		TenantID: "acme", ExecutionID: "run", CommitID: commit, First: 1, Events: 1, Incarnation: incarnation(t, s),
-		Records: []enact.PendingRecord{{Header: header, Data: m.Data}},
-	})
+	receipt, err := s.Resolve(t.Context(), unknown)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, receipt.First)
 	spans := r.take()

@@ -1,0 +1,121 @@
+package consumer_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/internal/logtest"
+	"github.com/enactlog/enact/jetstore"
+	"github.com/enactlog/enact/jetstore/embedded"
+)
+
+// tornLog returns a log with one event of an execution, two records of a batch of three
+// behind it, and an event of another execution.
+func tornLog(t *testing.T) *jetstore.Store {
+	t.Helper()
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	run := s.Execution("acme", "torn")
+	_, err := run.Append(t.Context(), note(1))
+	require.NoError(t, err)
+	_, err = run.AppendBatch(t.Context(), []enact.Event{note(2), note(3), note(4)}, enact.WithOneEventPerRecord())
+	require.NoError(t, err)
+	js, err := jetstream.New(s.Conn())
+	require.NoError(t, err)
+	stream, err := logtest.ReadStream(t.Context(), js, s.StreamName())
+	require.NoError(t, err)
+	stream.Cut(stream.First + 3)
+	require.NoError(t, stream.Write(t.Context(), js))
+	torn, err := jetstore.Open(t.Context(), s.Conn(), jetstore.WithMemoryStorage())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, torn.Shutdown(context.Background())) })
+	_, err = torn.Execution("acme", "other").Append(t.Context(), note(1))
+	require.NoError(t, err)
+	return torn
+}
+
+// What there is of a torn batch reaches no subscriber, and keeps nobody from the rest.
+func TestNothingOfATornBatch(t *testing.T) {
+	s := tornLog(t)
+	whole := map[string]int{"acme/torn": 1, "acme/other": 1}
+	requireWhole := func(got *seen) {
+		t.Helper()
+		got.mu.Lock()
+		defer got.mu.Unlock()
+		for run, n := range whole {
+			require.Len(t, got.by[run], n, run)
+		}
+	}
+
+	var got seen
+	var mu sync.Mutex
+	var reported []error
+	require.NoError(t, consumer.Follow(t.Context(), s, consumer.Filter{}, got.handle, consumer.UntilLive(),
+		consumer.SkipCorrupt(func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			reported = append(reported, err)
+		})))
+	requireWhole(&got)
+	require.Len(t, reported, 1)
+	require.ErrorIs(t, reported[0], enact.ErrCorrupt)
+	require.ErrorIs(t, consumer.Follow(t.Context(), s, consumer.Filter{}, (&seen{}).handle, consumer.UntilLive(), consumer.Workers(1)), enact.ErrCorrupt)
+
+	n := 0
+	for _, err := range consumer.Tail(t.Context(), s.Execution("acme", "torn"), 0) {
+		if err != nil {
+			require.ErrorIs(t, err, enact.ErrCorrupt)
+			break
+		}
+		n++
+	}
+	require.LessOrEqual(t, n, 1)
+
+	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
+		g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, quiet)
+		require.NoError(t, err)
+		var got seen
+		stop := member(t, g, got.handle)
+		idle(t, g)
+		require.NoError(t, stop())
+		requireWhole(&got)
+	}
+}
+
+// A record that cannot be read becomes a dead letter, with its position and the reason.
+func TestGroupOfAnUnreadableRecord(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	require.NoError(t, consumer.EnsureDeadLetters(t.Context(), s))
+	subject := s.Subjects().Execution("acme", "foreign")
+	ack, err := s.Conn().Request(subject, []byte("nobody's record"), 5*time.Second)
+	require.NoError(t, err)
+	require.NotContains(t, string(ack.Data), "error")
+	_, err = s.Execution("acme", "run").Append(t.Context(), note(1))
+	require.NoError(t, err)
+	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
+		g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, quiet, consumer.MaxDeliveries(2), consumer.Backoff(time.Millisecond))
+		require.NoError(t, err)
+		var got seen
+		stop := member(t, g, got.handle)
+		idle(t, g)
+		require.NoError(t, stop())
+		require.Equal(t, 1, got.count())
+		var letters []consumer.DeadLetter
+		for letter, err := range consumer.DeadLetters(t.Context(), s, g.Name()) {
+			require.NoError(t, err)
+			letters = append(letters, letter)
+		}
+		require.Len(t, letters, 1)
+		require.Equal(t, enact.ExecutionID("foreign"), letters[0].ExecutionID)
+		require.Equal(t, enact.TenantID("acme"), letters[0].TenantID)
+		require.Zero(t, letters[0].Sequence)
+		require.NotZero(t, letters[0].Position)
+		require.Contains(t, letters[0].Reason, "corrupt")
+	}
+}
