@@ -113,7 +113,7 @@ authorization {
 	s, err := jetstore.Connect(t.Context(), srv.URL(), jetstore.WithNATS(nats.UserInfo("reader", "x")))
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, s) })
-	l := &watchedLog{store: s, raw: nc}
+	l := &watchedLog{nc: s.Conn(), store: s, raw: nc}
 	run := l.build(t, t.Context(), longShape)
 	load(t, run, long)
 	got := l.counted(t, func() { load(t, run, long) })
