@@ -11,7 +11,14 @@ import (
 func (w *walk) dense(ctx context.Context, n int) ([]*record.Record, error) {
 	records := make([]*record.Record, 0, n)
 	prev := w.prev
-	req := getRequest{Seq: w.here().position + 1, NextFor: w.subject, Batch: n, MaxBytes: denseBytes}
+	seq := w.here().position + 1
+	if prev.Number == 0 {
+		// For a batch the server counts what is left of the subject. From the stream's beginning
+		// on it knows that; from anywhere else it looks through a block, which takes longer than
+		// all the rest (server/filestore.go, NumPending). It finds the first record either way.
+		seq = 1
+	}
+	req := getRequest{Seq: seq, NextFor: w.subject, Batch: n, MaxBytes: denseBytes}
 	err := w.s.reads.directBatch(ctx, w.s.cfg.stream, req, func(m *message) error {
 		r, err := w.follow(m, prev)
 		if err != nil {
