@@ -20,24 +20,14 @@ import (
 	"github.com/enactlog/enact/replay"
 )
 
-// questions are the requests of a store by subject.
-func questions(t *testing.T, nc *nats.Conn, f func()) map[string]int {
+// questions counts the requests that came over a connection while f ran, by subject.
+func questions(t *testing.T, listener, over *nats.Conn, f func()) map[string]int {
 	t.Helper()
-	tap, err := nc.SubscribeSync("$JS.API.>")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, tap.Unsubscribe()) }()
-	require.NoError(t, nc.Flush())
-	f()
-	require.NoError(t, nc.Flush())
-	pending, _, err := tap.Pending()
-	require.NoError(t, err)
-	asked := make(map[string]int)
-	for range pending {
-		m, err := tap.NextMsg(time.Second)
-		require.NoError(t, err)
-		asked[strings.TrimPrefix(m.Subject, "$JS.API.")]++
+	n := make(map[string]int)
+	for _, m := range asked(t, listener, over, f) {
+		n[strings.TrimPrefix(m.Subject, "$JS.API.")]++
 	}
-	return asked
+	return n
 }
 
 // What the newest page costs does not depend on the length of the list, and a page that
@@ -68,17 +58,17 @@ func TestCostOfTheNewestPage(t *testing.T) {
 			fence := map[string]int{"STREAM.MSG.GET.ENACT_INDEX": 1, "STREAM.INFO.ENACT_INDEX": 1}
 			first := map[string]int{"STREAM.MSG.GET.ENACT_INDEX": 1, "STREAM.INFO.ENACT_INDEX": 1, "DIRECT.GET.ENACT_INDEX": 1, "DIRECT.GET.ENACT": 1}
 			s := l.open(t)
-			require.Equal(t, first, questions(t, raw, func() { list(s) }), "first list")
-			require.Equal(t, fence, questions(t, raw, func() { list(s) }), "list again")
+			require.Equal(t, first, questions(t, raw, l.nc, func() { list(s) }), "first list")
+			require.Equal(t, fence, questions(t, raw, l.nc, func() { list(s) }), "list again")
 			fence["STREAM.INFO.ENACT"], fence["DIRECT.GET.ENACT"] = 1, 1
-			require.Equal(t, fence, questions(t, raw, func() { query(s) }), "details")
+			require.Equal(t, fence, questions(t, raw, l.nc, func() { query(s) }), "details")
 			s = l.open(t)
 			first["STREAM.INFO.ENACT"] = 1
-			require.Equal(t, first, questions(t, raw, func() { query(s) }), "first with details")
+			require.Equal(t, first, questions(t, raw, l.nc, func() { query(s) }), "first with details")
 			_, err = s.Append(t.Context(), "new", "t", note(1))
 			require.NoError(t, err)
 			fence["DIRECT.GET.ENACT_INDEX"] = 1
-			require.Equal(t, fence, questions(t, raw, func() { query(s) }), "after a creation")
+			require.Equal(t, fence, questions(t, raw, l.nc, func() { query(s) }), "after a creation")
 		})
 	}
 }

@@ -150,7 +150,7 @@ func TestRebuiltEntriesAreNoCopies(t *testing.T) {
 	require.NoError(t, err)
 	defer raw.Close()
 	s := l.open(t)
-	asked := questions(t, raw, func() { require.Equal(t, want, listAll(t, s, "t")) })
+	asked := questions(t, raw, l.nc, func() { require.Equal(t, want, listAll(t, s, "t")) })
 	require.Equal(t, 1, asked["DIRECT.GET.ENACT_INDEX"])
 }
 

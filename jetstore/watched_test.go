@@ -61,24 +61,33 @@ func newJetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// counted returns what the store asked while f ran.
-func (l *watchedLog) counted(t *testing.T, f func()) (n requests) {
+// asked returns the requests that came over a connection while f ran, as another one saw them.
+func asked(t *testing.T, listener, over *nats.Conn, f func()) (requests []*nats.Msg) {
 	t.Helper()
-	tap, err := l.raw.SubscribeSync("$JS.API.>")
+	tap, err := listener.SubscribeSync("$JS.API.>")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tap.Unsubscribe()) }()
-	require.NoError(t, l.raw.Flush())
+	require.NoError(t, listener.Flush())
 	f()
 	// The server may answer a request before it passes it on to others; what comes over one
 	// connection it passes on in order.
-	const end = "counted"
-	require.NoError(t, l.nc.Publish("$JS.API."+end, nil))
+	const end = "$JS.API.asked"
+	require.NoError(t, over.Publish(end, nil))
 	for {
 		m, err := tap.NextMsg(20 * time.Second)
 		require.NoError(t, err)
+		if m.Subject == end {
+			return requests
+		}
+		requests = append(requests, m)
+	}
+}
+
+// counted returns what the store asked while f ran.
+func (l *watchedLog) counted(t *testing.T, f func()) (n requests) {
+	t.Helper()
+	for _, m := range asked(t, l.raw, l.nc, f) {
 		switch name := strings.TrimPrefix(m.Subject, "$JS.API."); name {
-		case end:
-			return n
 		case "STREAM.MSG.GET.ENACT":
 			n.leader++
 		case "STREAM.INFO.ENACT":
@@ -110,6 +119,7 @@ func (l *watchedLog) counted(t *testing.T, f func()) (n requests) {
 			}
 		}
 	}
+	return n
 }
 
 // consumers returns the names of the stream's consumers.
