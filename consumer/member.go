@@ -124,6 +124,17 @@ type held struct {
 	failures int                 // of the event behind those
 }
 
+// newHeld returns a record to hold. whole is false for one of a staged batch that is not its
+// last: that one brings the whole, or nothing does.
+func newHeld(msg *nats.Msg, position uint64) (h *held, whole bool) {
+	h = &held{position: position, of: 1, msg: msg}
+	p, staged := placeOf(item{Msg: msg, position: position})
+	if staged {
+		h.of = p.of
+	}
+	return h, !staged || p.index == p.of
+}
+
 // run serves one spell after another: an ordered group's member that is not the active
 // one any more begins anew, with nothing in its hands.
 func (m *member) run(ctx context.Context) error {
@@ -308,11 +319,8 @@ func (m *member) take(msg *nats.Msg) {
 	if !ok {
 		return // the server sends it again
 	}
-	h := &held{position: d.position, of: 1, msg: msg, before: int(min(d.attempt, 1<<30)) - 1}
-	p, staged := placeOf(item{Msg: msg, position: d.position})
-	if staged {
-		h.of = p.of
-	}
+	h, whole := newHeld(msg, d.position)
+	h.before = int(min(d.attempt, 1<<30)) - 1
 	if m.group.mode == Ordered {
 		m.order.saw(d)
 	}
@@ -322,9 +330,9 @@ func (m *member) take(msg *nats.Msg) {
 		at.msg = msg
 		return
 	}
-	if m.finished.Contains(d.position) || staged && p.index < p.of {
-		// It was handled, and word of that was lost. Or it is not the last record of a
-		// batch: that one brings the whole, or nothing does.
+	if m.finished.Contains(d.position) || !whole {
+		// It was handled, and word of that was lost; or the last record of its batch stands
+		// for it.
 		m.answer(msg, ackDone)
 		return
 	}

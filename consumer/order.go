@@ -152,13 +152,10 @@ func (m *member) pass(it item) {
 	defer m.mu.Unlock()
 	h := m.held[it.position]
 	if h == nil {
-		p, staged := placeOf(it)
-		if m.finished.Contains(it.position) || staged && p.index < p.of {
+		var whole bool
+		h, whole = newHeld(&nats.Msg{Subject: it.Subject, Header: it.Header, Data: it.Data}, it.position)
+		if m.finished.Contains(it.position) || !whole {
 			return
-		}
-		h = &held{position: it.position, of: 1, msg: &nats.Msg{Subject: it.Subject, Header: it.Header, Data: it.Data}}
-		if staged {
-			h.of = p.of
 		}
 		m.held[it.position] = h
 	}
