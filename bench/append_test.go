@@ -16,7 +16,8 @@ import (
 	"github.com/enactlog/enact"
 )
 
-// One event after another to one execution, against a publish with the same check.
+// One event after another to one execution, against a publish with the same check. The
+// floor is the record, ready-made.
 func BenchmarkAppend(b *testing.B) {
 	places(b, func(b *testing.B, p *place) {
 		for _, size := range []int{256, 4096} {
@@ -33,47 +34,60 @@ func (p *place) compareAppend(b *testing.B, size int) {
 	check(b, err)
 	raw := p.rawWriter("raw." + nuid.Next())
 	data, event := make([]byte, size), payload(size)
-	// The floor is a message of the same bytes, the record's headers included.
-	same, sameData := p.rawWriter("raw."+nuid.Next()), make([]byte, size+recordHeaders)
+	ready := p.handWriter()
 	compareFloor(b,
 		func(int) { check(b, raw(ctx, data)) },
 		func(int) {
 			_, err := run.Append(ctx, event)
 			check(b, err)
 		},
-		func(int) { check(b, same(ctx, sameData)) })
+		func(int) { check(b, ready.again(ctx, event)) })
 }
 
 // recordHeaders is about how many bytes a record has beside its payload and the check.
 const recordHeaders = 400
 
-// rawWriter returns a publish with the expected-last-subject-sequence check. On a cluster the
-// server refuses some that are right, and some are sent again by nats.go after they were
-// stored: it goes on from what the stream has.
+// rawWriter returns a publish with the expected-last-subject-sequence check.
 func (p *place) rawWriter(subject string) func(context.Context, []byte) error {
-	last := uint64(0)
+	w := rawSubject{p: p, subject: subject}
 	return func(ctx context.Context, data []byte) error {
-		for {
-			ack, err := p.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, jetstream.WithExpectLastSequencePerSubject(last))
-			if err == nil {
-				last = ack.Sequence
-				return nil
-			}
-			refused, ok := errors.AsType[*jetstream.APIError](err)
-			if !ok || refused.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence && refused.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequenceConstant {
-				return err
-			}
-			stream, err := p.js.Stream(ctx, rawStream)
-			if err != nil {
-				return err
-			}
-			m, err := stream.GetLastMsgForSubject(ctx, subject)
-			switch {
-			case err == nil:
-				last = m.Sequence
-			case !errors.Is(err, jetstream.ErrMsgNotFound):
-				return err
-			}
+		return w.publish(ctx, func(last uint64) (*jetstream.PubAck, error) {
+			return p.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, jetstream.WithExpectLastSequencePerSubject(last))
+		})
+	}
+}
+
+// rawSubject is a subject of the raw stream with one writer.
+type rawSubject struct {
+	p       *place
+	subject string
+	last    uint64 // position of its last message
+}
+
+// publish sends a message behind the last one. On a cluster the server refuses some that are
+// right, and some are sent again by nats.go after they were stored: it goes on from what the
+// stream has.
+func (w *rawSubject) publish(ctx context.Context, send func(last uint64) (*jetstream.PubAck, error)) error {
+	for {
+		ack, err := send(w.last)
+		if err == nil {
+			w.last = ack.Sequence
+			return nil
+		}
+		refused, ok := errors.AsType[*jetstream.APIError](err)
+		if !ok || refused.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence && refused.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequenceConstant {
+			return err
+		}
+		stream, err := w.p.js.Stream(ctx, rawStream)
+		if err != nil {
+			return err
+		}
+		m, err := stream.GetLastMsgForSubject(ctx, w.subject)
+		switch {
+		case err == nil:
+			w.last = m.Sequence
+		case !errors.Is(err, jetstream.ErrMsgNotFound):
+			return err
 		}
 	}
 }
@@ -184,7 +198,8 @@ func (r *rawBatch) publish(ctx context.Context) error {
 	return nil
 }
 
-// 64 writers on as many executions: throughput against raw checked publishes.
+// 64 writers on as many executions: throughput against raw checked publishes. The floor is
+// their records, ready-made.
 func BenchmarkWriters(b *testing.B) {
 	places(b, func(b *testing.B, p *place) { p.compareWriters(b) })
 }
@@ -195,8 +210,9 @@ func (p *place) compareWriters(b *testing.B) {
 	event := payload(256)
 	raws := make([]func(context.Context, []byte) error, writers)
 	runs := make([]func() error, writers)
+	ready := make([]*handWriter, writers)
 	for w := range writers {
-		raws[w] = p.rawWriter("raw." + nuid.Next())
+		raws[w], ready[w] = p.rawWriter("raw."+nuid.Next()), p.handWriter()
 		run := p.store.Execution("acme", enact.NewExecutionID())
 		_, err := run.Append(ctx, payload(256))
 		check(b, err)
@@ -206,11 +222,14 @@ func (p *place) compareWriters(b *testing.B) {
 		}
 	}
 	data := make([]byte, 256)
-	throughput(b, writers*each,
+	throughputFloor(b, writers*each,
 		func() {
 			together(b, writers, func(w int) error { return repeat(each, func() error { return raws[w](ctx, data) }) })
 		},
-		func() { together(b, writers, func(w int) error { return repeat(each, runs[w]) }) })
+		func() { together(b, writers, func(w int) error { return repeat(each, runs[w]) }) },
+		func() {
+			together(b, writers, func(w int) error { return repeat(each, func() error { return ready[w].again(ctx, event) }) })
+		})
 }
 
 // 16 writers on one execution: with records shared between those that wait, against
@@ -248,15 +267,28 @@ func BenchmarkSharedExecution(b *testing.B) {
 // per second and their ratio, ours to raw, and returns the medians of the times.
 func throughput(b *testing.B, n int, raw, ours func()) (rawTime, ourTime time.Duration) {
 	b.Helper()
-	var r, o []time.Duration
+	return throughputFloor(b, n, raw, ours, nil)
+}
+
+// throughputFloor does the same, and reports beside it the ratio to raw of the least that
+// the log has to ask of the server.
+func throughputFloor(b *testing.B, n int, raw, ours, floor func()) (rawTime, ourTime time.Duration) {
+	b.Helper()
+	var r, o, f []time.Duration
 	for b.Loop() {
 		r = append(r, timed(raw))
 		o = append(o, timed(ours))
+		if floor != nil {
+			f = append(f, timed(floor))
+		}
 	}
 	rawTime, ourTime = median(r), median(o)
 	b.ReportMetric(float64(n)/rawTime.Seconds(), "raw-op/s")
 	b.ReportMetric(float64(n)/ourTime.Seconds(), "enact-op/s")
 	b.ReportMetric(rawTime.Seconds()/ourTime.Seconds(), "enact/raw-throughput")
+	if floor != nil {
+		b.ReportMetric(rawTime.Seconds()/median(f).Seconds(), "floor/raw")
+	}
 	b.ReportMetric(0, "ns/op")
 	return rawTime, ourTime
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -80,10 +81,35 @@ func open(b *testing.B, nodes int, memory bool, opts []embedded.Option) *place {
 		AllowDirect: true, AllowAtomicPublish: true, DenyDelete: true, DenyPurge: true, Discard: jetstream.DiscardNew,
 	})
 	check(b, err)
+	if nodes > 1 {
+		for _, stream := range []string{p.store.StreamName(), p.store.IndexName(), rawStream} {
+			p.lead(b, stream)
+		}
+	}
 	return p
 }
 
-// serve starts one server on dir, or a cluster.
+// lead makes the server that the clients are connected to the leader of a stream: raw
+// operations and the log's are to have the same way to it.
+func (p *place) lead(b *testing.B, stream string) {
+	b.Helper()
+	ctx, server := context.Background(), p.nc.ConnectedServerName()
+	request := fmt.Appendf(nil, `{"placement":{"preferred":%q}}`, server)
+	for {
+		s, err := p.js.Stream(ctx, stream)
+		check(b, err)
+		if s.CachedInfo().Cluster.Leader == server {
+			return
+		}
+		// What it answers does not matter: the next look at the stream tells.
+		_, err = p.nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+stream, request, time.Second)
+		if err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, nats.ErrNoResponders) {
+			b.Fatal(err)
+		}
+	}
+}
+
+// serve starts one server on dir, or a cluster. The URL is that of one server.
 func serve(b *testing.B, dir string, nodes int, opts []embedded.Option) (url string) {
 	b.Helper()
 	ctx := context.Background()
@@ -96,7 +122,7 @@ func serve(b *testing.B, dir string, nodes int, opts []embedded.Option) (url str
 	c, err := embedded.StartCluster(ctx, dir, nodes, opts...)
 	check(b, err)
 	b.Cleanup(func() { check(b, c.Shutdown(ctx)) })
-	return c.ClientURL()
+	return c.Servers()[0].ClientURL()
 }
 
 // connect opens the log at url, whose streams are made if they are missing, and a
