@@ -30,6 +30,36 @@ func (w *walk) dense(ctx context.Context, n int) ([]*record.Record, error) {
 	return records, err
 }
 
+// stretch reads the records up to end with one direct-get batch of all subjects, from one
+// replica: few messages of others lie between. Where they are large ones, the batch may end
+// before the first record, and the records are read as a dense page.
+func (w *walk) stretch(ctx context.Context, end mark) ([]*record.Record, error) {
+	from, to := w.here().position, end.position
+	if to == w.last.Position {
+		to-- // the last one is here
+	}
+	n := min(to-from, w.wanted()+fewOthers)
+	var records []*record.Record
+	prev, others := w.prev, 0
+	req := getRequest{Seq: from + 1, Batch: int(n), MaxBytes: denseBytes}
+	err := w.s.reads.directBatch(ctx, w.s.cfg.stream, req, func(m *message) error {
+		if m.subject != w.subject || m.position > to {
+			others++
+			return nil
+		}
+		r, err := w.follow(m, prev)
+		if err != nil {
+			return err
+		}
+		records, prev = append(records, r), r.Tail()
+		return nil
+	})
+	if len(records) == 0 && err == nil && others > 0 {
+		return w.dense(ctx, int(min(end.number-prev.Number, w.left()-1)))
+	}
+	return records, err
+}
+
 // beginning reads the first n records from one replica, as dense does.
 func (w *walk) beginning(ctx context.Context, n int) ([]*record.Record, error) {
 	if n > 1 {

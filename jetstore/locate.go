@@ -8,21 +8,40 @@ import (
 	"github.com/enactlog/enact/internal/record"
 )
 
-// before returns the tail of the history just before the record that holds event
-// sequence: where a read begins in the middle, its chain check starts there.
-func (s *Store) before(ctx context.Context, key execution, last *record.Record, sequence uint64) (record.Tail, error) {
+// walkFrom returns a walk up to last that begins with the record which holds event sequence.
+// Where that is in the middle, the chain check starts from the record before it.
+func (s *Store) walkFrom(ctx context.Context, key execution, sequence uint64, last *record.Record) (*walk, error) {
 	if sequence == 1 {
-		return record.Tail{}, nil
+		return s.newWalk(key, record.Tail{}, last), nil
 	}
-	start, err := s.locate(ctx, key, last, func(first, _ uint64) bool { return first <= sequence })
-	if err != nil || start.Link.Number == 1 {
-		return record.Tail{}, err
-	}
-	prev, err := s.recordAt(ctx, key, start.Previous())
+	start, before, err := s.startOf(ctx, key, sequence, last)
 	if err != nil {
-		return record.Tail{}, err
+		return nil, err
 	}
-	return prev.Tail(), nil
+	return s.walkAt(key, start, before, last), nil
+}
+
+// startOf returns the record that holds event sequence, at or before last, and the one
+// before it, nil if it is the first.
+func (s *Store) startOf(ctx context.Context, key execution, sequence uint64, last *record.Record) (start, before *record.Record, err error) {
+	start, err = s.locate(ctx, key, last, func(first, _ uint64) bool { return first <= sequence })
+	if err == nil && start.Link.Number > 1 {
+		before, err = s.recordAt(ctx, key, start.Previous())
+	}
+	return start, before, err
+}
+
+// walkAt returns a walk from start, which was read already, to last.
+func (s *Store) walkAt(key execution, start, before, last *record.Record) *walk {
+	var prev record.Tail
+	if before != nil {
+		prev = before.Tail()
+	}
+	w := s.newWalk(key, prev, last)
+	if follows(start, prev) == nil {
+		w.early = []*record.Record{start}
+	}
+	return w
 }
 
 // locate returns the latest record, at or before from, that has reached its goal;

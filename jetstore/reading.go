@@ -190,19 +190,20 @@ func (rd *reading) open(ctx context.Context) error {
 		rd.end = rd.last
 		return nil
 	}
-	prev, err := rd.s.before(ctx, rd.key, rd.last, rd.lo)
-	if err != nil {
+	if rd.walk, err = rd.s.walkFrom(ctx, rd.key, rd.lo, rd.last); err != nil {
 		if ctx.Err() != nil || transient(err) {
 			return err
 		}
 		// A record on the way to the start is not what it should be. The events before it
 		// are still to be had: from the beginning, since no record after a power of two
 		// names one before it.
-		prev = record.Tail{}
+		rd.walk = rd.s.newWalk(rd.key, record.Tail{}, rd.last)
 	}
-	rd.walk = rd.s.newWalk(rd.key, prev, rd.last)
-	if prev.Number == 0 {
-		rd.walk.early, rd.walk.start = early, rd.s.lanes.where(rd.key).first
+	if rd.walk.prev.Number == 0 {
+		rd.walk.start = rd.s.lanes.where(rd.key).first
+	}
+	if len(early) > 0 {
+		rd.walk.early = early
 	}
 	rd.walk.goal = rd.hi
 	if rd.hi-rd.lo >= longRecords {
@@ -273,23 +274,12 @@ func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, erro
 	if rd.hi-rd.lo >= backwardsPage {
 		from = rd.hi - backwardsPage + 1
 	}
-	start, err := rd.s.locate(ctx, rd.key, rd.end, func(first, _ uint64) bool { return first <= from })
+	start, before, err := rd.s.startOf(ctx, rd.key, from, rd.end)
 	if err != nil {
 		return nil, err
 	}
 	from = max(rd.lo, start.Sequence)
-	var prev record.Tail
-	var before *record.Record
-	if start.Link.Number > 1 {
-		if before, err = rd.s.recordAt(ctx, rd.key, start.Previous()); err != nil {
-			return nil, err
-		}
-		prev = before.Tail()
-	}
-	w := rd.s.newWalk(rd.key, prev, rd.end)
-	if follows(start, prev) == nil {
-		w.early = []*record.Record{start}
-	}
+	w := rd.s.walkAt(rd.key, start, before, rd.end)
 	var page []enact.StoredEvent
 	for w.left() > 0 {
 		records, err := w.next(ctx)

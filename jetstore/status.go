@@ -81,12 +81,12 @@ func (s *Store) status(ctx context.Context, key execution, last *record.Record, 
 func (s *Store) lookBack(ctx context.Context, key execution, last *record.Record, v *verdictOn, n uint64) error {
 	hi := v.low - 1
 	lo := max(v.lowest(), max(hi, n)-n+1)
-	prev, err := s.before(ctx, key, last, lo)
+	w, err := s.walkFrom(ctx, key, lo, last)
 	if err != nil {
 		return err
 	}
 	var page []enact.StoredEvent
-	for w := s.newWalk(key, prev, last); uint64(len(page)) < hi-lo+1; {
+	for uint64(len(page)) < hi-lo+1 {
 		records, err := w.next(ctx)
 		if err != nil {
 			return err

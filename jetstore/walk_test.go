@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -201,6 +202,31 @@ func TestLargeRecordsApart(t *testing.T) {
 	})
 	require.LessOrEqual(t, got.points, 14, "two pages of three records, and the way to them")
 	load(t, run, n)
+}
+
+// Between the records of a stretch that is read with all that lies there may be more bytes of
+// others than one answer holds.
+func TestLargeMessagesOfOthers(t *testing.T) {
+	const n = 6
+	l := newWatchedLog(t)
+	run := l.build(t, t.Context(), shape{{times: 2, events: 1}})
+	for i := 3; i <= n; i++ {
+		for range 2 {
+			_, err := l.raw.Request("enact.filler.large", make([]byte, 700<<10), 10*time.Second)
+			require.NoError(t, err)
+		}
+		_, err := run.Append(t.Context(), note(i))
+		require.NoError(t, err)
+	}
+	for after := range n {
+		compareRead(t, t.Context(), run, n, after, 0, false)
+		compareRead(t, t.Context(), run, n, after, 2, true)
+	}
+	got := l.counted(t, func() {
+		_, err := run.LoadEventsAfter(t.Context(), 1)
+		require.NoError(t, err)
+	})
+	require.Equal(t, 1, got.leader, "nothing looks as if a replica had missed it")
 }
 
 // What a read near an end of a long history costs grows with the logarithm of its length.
