@@ -194,23 +194,38 @@ func (t *tail) patiently(ctx context.Context, position uint64) error {
 // the position of the history's last record.
 func (t *tail) catchUp(ctx context.Context) (reached uint64, err error) {
 	head, err := t.run.Head(ctx)
+	if errors.Is(err, enact.ErrCorrupt) {
+		// The history ends with a fault. What is before it is good, and a read gives that first.
+		if failed := t.read(ctx); failed != nil {
+			return 0, failed
+		}
+		return 0, err
+	}
 	if err != nil || head.Position <= t.end.Position {
 		return head.Position, err
 	}
 	if head.Sequence > t.last {
 		// No further than the head, whose chain value is what the next record is checked against.
 		limit := int(min(head.Sequence-t.last, math.MaxInt))
-		for ev, err := range t.run.Events(ctx, t.last, enact.AtLeast(head.Sequence), enact.Limit(limit)) {
-			if err != nil {
-				return 0, err
-			}
-			if err := t.pass(ctx, ev); err != nil {
-				return 0, err
-			}
+		if err := t.read(ctx, enact.AtLeast(head.Sequence), enact.Limit(limit)); err != nil {
+			return 0, err
 		}
 	}
 	t.end = head
 	return head.Position, nil
+}
+
+// read yields what a read gives beyond the last event that was yielded.
+func (t *tail) read(ctx context.Context, opts ...enact.ReadOption) error {
+	for ev, err := range t.run.Events(ctx, t.last, opts...) {
+		if err != nil {
+			return err
+		}
+		if err := t.pass(ctx, ev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ended returns errDone if the last event of the history is a terminal one.

@@ -67,15 +67,18 @@ func TestNothingOfATornBatch(t *testing.T) {
 	require.ErrorIs(t, reported[0], enact.ErrCorrupt)
 	require.ErrorIs(t, consumer.Follow(t.Context(), s, consumer.Filter{}, (&seen{}).handle, consumer.UntilLive(), consumer.Workers(1)), enact.ErrCorrupt)
 
-	n := 0
-	for _, err := range consumer.Tail(t.Context(), s.Execution("acme", "torn"), 0) {
-		if err != nil {
-			require.ErrorIs(t, err, enact.ErrCorrupt)
-			break
+	for after, want := range [][]uint64{{1}, nil} {
+		var tailed []uint64
+		var failed error
+		for ev, err := range consumer.Tail(t.Context(), s.Execution("acme", "torn"), uint64(after)) {
+			require.NoError(t, failed, "an error is the last that is yielded")
+			if failed = err; err == nil {
+				tailed = append(tailed, ev.Sequence)
+			}
 		}
-		n++
+		require.ErrorIs(t, failed, enact.ErrCorrupt)
+		require.Equal(t, want, tailed, "the whole ones, after %d", after)
 	}
-	require.LessOrEqual(t, n, 1)
 
 	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
 		g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, quiet)
