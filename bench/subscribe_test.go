@@ -14,6 +14,7 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
 	"github.com/enactlog/enact/internal/loggen"
+	"github.com/enactlog/enact/internal/record"
 )
 
 // subscriberPlaces are where subscribers are measured.
@@ -24,9 +25,10 @@ var subscriberPlaces = []string{"R1-disk", "R1-disk-sync", "R3-disk"}
 const perSubscription = 200
 
 // From the call of an append to the call of the handler, one event at a time, beside a
-// raw publish with the same check and a raw ordered consumer. The floor of a group is a raw
-// consumer with the group's settings: an ordered consumer is told of a message once it is
-// stored, one that keeps its position on three servers only once they agree that it is.
+// raw publish with the same check and a raw ordered consumer. The floor is the record,
+// ready-made, which a raw consumer has; of a group one with the group's settings: an ordered
+// consumer is told of a message once it is stored, one that keeps its position on three
+// servers only once they agree that it is.
 func BenchmarkLatency(b *testing.B) {
 	for _, at := range subscriberPlaces {
 		b.Run(at, func(b *testing.B) {
@@ -36,8 +38,8 @@ func BenchmarkLatency(b *testing.B) {
 				run   subscriber
 				floor rawSubscriber
 			}{
-				{"Tail", tailing, nil},
-				{"Follow", following, nil},
+				{"Tail", tailing, p.rawOrdered},
+				{"Follow", following, p.rawOrdered},
 				{"Group-ordered", member(consumer.Ordered), p.rawGroup(consumer.Ordered)},
 				{"Group-parallel", member(consumer.Parallel), p.rawGroup(consumer.Parallel)},
 			} {
@@ -51,56 +53,86 @@ func BenchmarkLatency(b *testing.B) {
 // events.
 type subscriber func(ctx context.Context, p *place, id enact.ExecutionID, handled chan<- time.Time) error
 
-// compareLatency alternates the two, and the floor where there is one, and reports
-// medians, 99th percentiles and ratios.
-func (p *place) compareLatency(b *testing.B, way subscriber, least rawSubscriber) {
-	b.Helper()
-	var raw, ours, floor func() time.Duration
-	stop := func() {}
-	var r, o, f []time.Duration
-	for i := 0; b.Loop(); i++ {
-		if i%perSubscription == 0 {
-			stop()
-			var stopRaw, stopOurs func()
-			stopFloor := func() {}
-			raw, stopRaw = p.rawLatency(b, p.rawOrdered)
-			ours, stopOurs = p.latency(b, way)
-			if least != nil {
-				floor, stopFloor = p.rawLatency(b, least)
+// What of an event's time its record takes: it is made by hand, published, and parsed,
+// checked and decoded by a raw ordered consumer, beside a raw publish and that consumer. The
+// floor is the record, ready-made.
+func BenchmarkLatencyByHand(b *testing.B) {
+	for _, at := range subscriberPlaces {
+		b.Run(at, func(b *testing.B) {
+			p, event := placeNamed(b, at), payload(256)
+			byHand := func() (once func() time.Duration, stop func()) {
+				w, chain := p.handWriter(), enact.Chain{}
+				return p.rawLatency(b, p.rawOrdered, w.subject, func(ctx context.Context) error { return w.append(ctx, event) }, func(m jetstream.Msg) {
+					meta, err := m.Metadata()
+					check(b, err)
+					subject := p.store.Subjects().Execution("acme", w.id)
+					r, err := record.Parse(p.store.Subjects(), subject, meta.Sequence.Stream, m.Headers(), m.Data())
+					check(b, err)
+					if !r.Follows(chain) {
+						b.Error("broken chain")
+					}
+					chain = r.Link.Chain
+					_, err = r.Events(b.Context(), p.store.Codecs())
+					check(b, err)
+				})
 			}
-			stop = func() { stopRaw(); stopOurs(); stopFloor() }
-		}
-		if i%2 == 0 {
-			r = append(r, raw())
-			o = append(o, ours())
-		} else {
-			o = append(o, ours())
-			r = append(r, raw())
-		}
-		if floor != nil {
-			f = append(f, floor())
-		}
-	}
-	stop()
-	rawP50, oursP50 := report(b, r, o)
-	if floor != nil {
-		least := median(f)
-		b.ReportMetric(float64(least)/float64(rawP50), "floor/raw")
-		b.ReportMetric(float64(oursP50)/float64(least), "enact/floor")
+			p.compareLatencies(b, byHand, p.readyLatency(b, p.rawOrdered))
+		})
 	}
 }
 
-// rawSubscriber hands the messages of a subject to handle until it is stopped.
-type rawSubscriber func(ctx context.Context, subject string, handle func()) (stop func(), err error)
+// compareLatency compares a subscriber. least is what its floor is made with.
+func (p *place) compareLatency(b *testing.B, way subscriber, least rawSubscriber) {
+	b.Helper()
+	p.compareLatencies(b, func() (func() time.Duration, func()) { return p.latency(b, way) }, p.readyLatency(b, least))
+}
 
-func (p *place) rawOrdered(ctx context.Context, subject string, handle func()) (stop func(), err error) {
+// latencies starts a subscriber and returns what publishes to it.
+type latencies func() (once func() time.Duration, stop func())
+
+// compareLatencies alternates raw, ours and the floor, and reports medians, 99th
+// percentiles and ratios.
+func (p *place) compareLatencies(b *testing.B, ours, least latencies) {
+	b.Helper()
+	var raws, owns, floors []time.Duration
+	var raw, our, floor func() time.Duration
+	stop := func() {}
+	for i := 0; b.Loop(); i++ {
+		if i%perSubscription == 0 {
+			stop()
+			var stopRaw, stopOurs, stopFloor func()
+			raw, stopRaw = p.plainLatency(b)
+			our, stopOurs = ours()
+			floor, stopFloor = least()
+			stop = func() { stopRaw(); stopOurs(); stopFloor() }
+		}
+		if i%2 == 0 {
+			raws = append(raws, raw())
+			owns = append(owns, our())
+		} else {
+			owns = append(owns, our())
+			raws = append(raws, raw())
+		}
+		floors = append(floors, floor())
+	}
+	stop()
+	rawP50, oursP50 := report(b, raws, owns)
+	floorP50 := median(floors)
+	b.ReportMetric(float64(floorP50)/float64(rawP50), "floor/raw")
+	b.ReportMetric(float64(oursP50)/float64(floorP50), "enact/floor")
+}
+
+// rawSubscriber hands the messages of a subject to handle until it is stopped.
+type rawSubscriber func(ctx context.Context, subject string, handle func(jetstream.Msg)) (stop func(), err error)
+
+func (p *place) rawOrdered(ctx context.Context, subject string, handle func(jetstream.Msg)) (stop func(), err error) {
 	c, err := p.js.OrderedConsumer(ctx, rawStream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{subject}, InactiveThreshold: 300 * time.Millisecond,
 	})
 	if err != nil {
 		return nil, err
 	}
-	consuming, err := c.Consume(func(jetstream.Msg) { handle() })
+	consuming, err := c.Consume(handle)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +141,7 @@ func (p *place) rawOrdered(ctx context.Context, subject string, handle func()) (
 
 // rawGroup is a durable consumer with the settings of a group's.
 func (p *place) rawGroup(mode consumer.Mode) rawSubscriber {
-	return func(ctx context.Context, subject string, handle func()) (stop func(), err error) {
+	return func(ctx context.Context, subject string, handle func(jetstream.Msg)) (stop func(), err error) {
 		cfg := jetstream.ConsumerConfig{
 			Durable: nuid.Next(), FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy,
 			AckWait: consumer.DefaultAckWait, MaxDeliver: -1, MaxAckPending: consumer.DefaultInFlightParallel,
@@ -126,7 +158,7 @@ func (p *place) rawGroup(mode consumer.Mode) rawSubscriber {
 			return nil, err
 		}
 		consuming, err := c.Consume(func(m jetstream.Msg) {
-			handle()
+			handle(m)
 			_ = m.Ack() // what it returns is about the connection, and the next publish says that
 		}, opts...)
 		if err != nil {
@@ -140,22 +172,44 @@ func (p *place) rawGroup(mode consumer.Mode) rawSubscriber {
 	}
 }
 
-// rawLatency starts a raw subscriber and returns what publishes to it.
-func (p *place) rawLatency(b *testing.B, way rawSubscriber) (once func() time.Duration, stop func()) {
+// rawLatency starts a raw subscriber, which does look with each message before it has it,
+// and returns what publishes to it.
+func (p *place) rawLatency(b *testing.B, way rawSubscriber, subject string, publish func(context.Context) error, look func(jetstream.Msg)) (once func() time.Duration, stop func()) {
 	b.Helper()
 	ctx := context.Background()
-	subject := "raw." + nuid.Next()
 	handled := make(chan time.Time, 1)
-	stop, err := way(ctx, subject, func() { handled <- time.Now() })
+	stop, err := way(ctx, subject, func(m jetstream.Msg) {
+		look(m)
+		handled <- time.Now()
+	})
 	check(b, err)
-	publish, data := p.rawWriter(subject), make([]byte, 256)
 	once = func() time.Duration {
 		began := time.Now()
-		check(b, publish(ctx, data))
+		check(b, publish(ctx))
 		return (<-handled).Sub(began)
 	}
 	once()
 	return once, stop
+}
+
+func unseen(jetstream.Msg) {}
+
+// plainLatency is that of a raw publish to a raw ordered consumer.
+func (p *place) plainLatency(b *testing.B) (once func() time.Duration, stop func()) {
+	b.Helper()
+	subject, data := "raw."+nuid.Next(), make([]byte, 256)
+	publish := p.rawWriter(subject)
+	return p.rawLatency(b, p.rawOrdered, subject, func(ctx context.Context) error { return publish(ctx, data) }, unseen)
+}
+
+// readyLatency is that of a record, ready-made.
+func (p *place) readyLatency(b *testing.B, way rawSubscriber) latencies {
+	event := payload(256)
+	return func() (once func() time.Duration, stop func()) {
+		w := p.handWriter()
+		check(b, w.prepare(context.Background(), event))
+		return p.rawLatency(b, way, w.subject, w.again, unseen)
+	}
 }
 
 // latency starts a subscriber and returns what appends to its execution.

@@ -34,7 +34,7 @@ func BenchmarkTable(b *testing.B) {
 			b.Run(fmt.Sprint("batch/", n), func(b *testing.B) { p.compareBatch(b, n, true) })
 		}
 		b.Run("writers", p.compareWriters)
-		b.Run("tail-latency", func(b *testing.B) { p.compareLatency(b, tailing, nil) })
+		b.Run("tail-latency", func(b *testing.B) { p.compareLatency(b, tailing, p.rawOrdered) })
 		p.tableOfReads(b)
 		p.tableOfLists(b)
 		b.Run("fsck", p.compareCheck)
