@@ -205,33 +205,41 @@ func BenchmarkWriters(b *testing.B) {
 	places(b, func(b *testing.B, p *place) { p.compareWriters(b) })
 }
 
+const (
+	writersAtOnce = 64
+	eachWrites    = 40
+)
+
 func (p *place) compareWriters(b *testing.B) {
-	const writers, each = 64, 40
-	ctx := context.Background()
-	event := payload(256)
-	raws := make([]func(context.Context, []byte) error, writers)
-	runs := make([]func() error, writers)
-	ready := make([]*handWriter, writers)
-	for w := range writers {
-		raws[w], ready[w] = p.rawWriter("raw."+nuid.Next()), p.handWriter()
-		check(b, ready[w].prepare(ctx, event))
-		run := p.store.Execution("acme", enact.NewExecutionID())
-		_, err := run.Append(ctx, payload(256))
-		check(b, err)
+	runs := make([]func() error, writersAtOnce)
+	for w := range runs {
+		run, event := p.store.Execution("acme", enact.NewExecutionID()), payload(256)
 		runs[w] = func() error {
-			_, err := run.Append(ctx, event)
+			_, err := run.Append(context.Background(), event)
 			return err
 		}
+		check(b, runs[w]())
 	}
-	data := make([]byte, 256)
-	throughputFloor(b, writers*each,
-		func() {
-			together(b, writers, func(w int) error { return repeat(each, func() error { return raws[w](ctx, data) }) })
-		},
-		func() { together(b, writers, func(w int) error { return repeat(each, runs[w]) }) },
-		func() {
-			together(b, writers, func(w int) error { return repeat(each, func() error { return ready[w].again(ctx) }) })
-		})
+	p.compareAtOnce(b, runs)
+}
+
+// compareAtOnce has as many writers append at a time, beside raw ones.
+func (p *place) compareAtOnce(b *testing.B, runs []func() error) {
+	b.Helper()
+	ctx, data := context.Background(), make([]byte, 256)
+	raws, ready := make([]func() error, len(runs)), make([]func() error, len(runs))
+	for i := range runs {
+		raw, hand := p.rawWriter("raw."+nuid.Next()), p.handWriter()
+		check(b, hand.prepare(ctx, payload(256)))
+		raws[i] = func() error { return raw(ctx, data) }
+		ready[i] = func() error { return hand.again(ctx) }
+	}
+	all := func(writers []func() error) func() {
+		return func() {
+			together(b, len(writers), func(i int) error { return repeat(eachWrites, writers[i]) })
+		}
+	}
+	throughputFloor(b, len(runs)*eachWrites, all(raws), all(runs), all(ready))
 }
 
 // 16 writers on one execution: with records shared between those that wait, against

@@ -23,6 +23,7 @@ const (
 	cold        = "cold"
 	coldRecords = 10
 	coldRuns    = 5 // executions
+	coldLoads   = 3 // of these are loaded, the others read by raw gets
 
 	// bursts is the class of one whose records lie in three places, side by side.
 	bursts       = "bursts"
@@ -54,8 +55,10 @@ func coldShape(b *testing.B, times int) loggen.Shape {
 
 // Loads of executions that are spread over a log which nobody has used for minutes,
 // beside a direct-get batch, in a log and in one four times as large, and what appends
-// suffer meanwhile: `make bench-cold`. Waiting takes most of the time: each round
-// begins with more than two minutes of it.
+// suffer meanwhile: `make bench-cold`. The floor of that is what they suffer beside raw
+// direct gets of records whose positions are known, one after another: a server makes
+// appends wait while it reads a block (server/stream.go, getDirectRequest, isolateMu).
+// Waiting takes most of the time: each round begins with more than two minutes of it.
 func BenchmarkColdReads(b *testing.B) {
 	t := newResults(fmt.Sprintf("Loads of %d records spread over a log that nobody used for %v", coldRecords, idleTime))
 	defer t.Render()
@@ -74,49 +77,66 @@ func BenchmarkColdReads(b *testing.B) {
 type coldLogs [2]*bigLog
 
 func (m coldLogs) measure(b *testing.B, t results, place string) {
+	var positions [2][][]uint64
+	for i, l := range m {
+		for _, e := range l.Class(cold)[coldLoads:] {
+			positions[i] = append(positions[i], l.positions(b, e))
+		}
+	}
 	ways := []struct {
-		name string
-		read func(l *bigLog) []time.Duration
+		name  string
+		after bool // reads what the way before has left cold
+		read  func(i int, l *bigLog) []time.Duration
 	}{
-		{"cold loads", func(l *bigLog) (took []time.Duration) {
-			for _, e := range l.Class(cold) {
+		{"cold loads", false, func(_ int, l *bigLog) (took []time.Duration) {
+			for _, e := range l.Class(cold)[:coldLoads] {
 				took = append(took, timed(func() { l.load(b, e) }))
 			}
 			return took
 		}},
+		{"raw gets", true, func(i int, l *bigLog) (took []time.Duration) {
+			for _, of := range positions[i] {
+				took = append(took, timed(func() { l.rawGets(b, of) }))
+			}
+			return took
+		}},
 		// One a round: it warms up all that lies between its records.
-		{"the batch", func(l *bigLog) []time.Duration {
+		{"the batch", false, func(_ int, l *bigLog) []time.Duration {
 			return []time.Duration{timed(func() { check(b, l.rawBatch(l.subject(l.one(cold)), coldRecords)) })}
 		}},
-		{"a cold load of bursts", func(l *bigLog) []time.Duration {
+		{"a cold load of bursts", false, func(_ int, l *bigLog) []time.Duration {
 			return []time.Duration{timed(func() { l.load(b, l.one(bursts)) })}
 		}},
 	}
-	var took, beside [3][2][]time.Duration // by way and log
+	const loads, gets, batches, ofBursts = 0, 1, 2, 3
+	var took, beside [4][2][]time.Duration // by way and log
 	var alone [2][]time.Duration
 	names := [2]string{m[0].blocks(b), m[1].blocks(b)}
 	writers := [2]*writers{m[0].newWriters(b), m[1].newWriters(b)}
 	for range coldRounds {
 		for w, way := range ways {
-			pass(b, idleTime)
+			if !way.after {
+				pass(b, idleTime)
+			}
 			for i, l := range m {
-				base, meanwhile := writers[i].meanwhile(b, func() { took[w][i] = append(took[w][i], way.read(l)...) })
+				base, meanwhile := writers[i].meanwhile(b, func() { took[w][i] = append(took[w][i], way.read(i, l)...) })
 				alone[i], beside[w][i] = append(alone[i], base...), append(beside[w][i], meanwhile...)
 			}
 		}
 	}
 	for i, name := range names {
-		ours, batch := median(took[0][i]), median(took[1][i])
+		ours, batch := median(took[loads][i]), median(took[batches][i])
 		t.times(place, "cold load, "+name, "direct-get batch", batch, ours, 0.1)
-		t.times(place, fmt.Sprintf("cold load of %d in 3 bursts, %s", burstRecords, name), "cold load", ours, median(took[2][i]), 0)
+		t.times(place, "cold load, "+name, "raw gets", median(took[gets][i]), ours, 0)
+		t.times(place, fmt.Sprintf("cold load of %d in 3 bursts, %s", burstRecords, name), "cold load", ours, median(took[ofBursts][i]), 0)
 		b.ReportMetric(float64(batch)/1e6, fmt.Sprintf("raw-%d-ms", i+1))
 		b.ReportMetric(float64(ours)/1e6, fmt.Sprintf("enact-%d-ms", i+1))
 	}
-	t.times(place, "cold load, "+names[1], "cold load, "+names[0], median(took[0][0]), median(took[0][1]), 2)
+	t.times(place, "cold load, "+names[1], "cold load, "+names[0], median(took[loads][0]), median(took[loads][1]), 2)
 	for i, name := range names {
 		for w, way := range ways {
 			asked := 0.
-			if w == 0 {
+			if w == loads {
 				asked = 3
 			}
 			t.times(place, "append p99 beside "+way.name+", "+name, "append p99", atQuantile(alone[i], 0.99), atQuantile(beside[w][i], 0.99), asked)
@@ -124,6 +144,29 @@ func (m coldLogs) measure(b *testing.B, t results, place string) {
 		}
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// positions returns where an execution's records are, of one event each.
+func (l *bigLog) positions(b *testing.B, e loggen.Execution) (all []uint64) {
+	b.Helper()
+	events, err := l.run(e).LoadEvents(context.Background())
+	check(b, err)
+	for _, ev := range events {
+		all = append(all, ev.Position)
+	}
+	return all
+}
+
+// rawGets reads messages by their positions, one after another.
+func (l *bigLog) rawGets(b *testing.B, positions []uint64) {
+	b.Helper()
+	for _, p := range positions {
+		reply, err := l.nc.Request("$JS.API.DIRECT.GET."+l.store.StreamName(), fmt.Appendf(nil, `{"seq":%d}`, p), 10*time.Second)
+		check(b, err)
+		if status := reply.Header.Get("Status"); status != "" {
+			b.Fatalf("direct get: %s", status)
+		}
+	}
 }
 
 // pass lets time pass: what is measured here is what servers do with time.

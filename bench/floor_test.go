@@ -116,3 +116,15 @@ func BenchmarkAppendByHand(b *testing.B) {
 		}
 	})
 }
+
+// The same of 64 writers at a time.
+func BenchmarkWritersByHand(b *testing.B) {
+	places(b, func(b *testing.B, p *place) {
+		writers := make([]func() error, writersAtOnce)
+		for i := range writers {
+			w, event := p.handWriter(), payload(256)
+			writers[i] = func() error { return w.append(context.Background(), event) }
+		}
+		p.compareAtOnce(b, writers)
+	})
+}

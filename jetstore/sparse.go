@@ -2,13 +2,19 @@ package jetstore
 
 import (
 	"context"
+	"time"
 
 	"github.com/enactlog/enact/internal/record"
 )
 
-// sparseReaders is how many point reads of one page go on at a time. More are slower:
-// each may need another block of the stream, and the server loads one after another.
-const sparseReaders = 2
+// sparseReaders is how many point reads of one page go on at a time, as long as they are
+// quick. One that takes longer than slowPoint has waited for a block of the stream, 12 ms where
+// nobody has used it for minutes, and so have the appends meanwhile. Two such reads at a time
+// are no faster, and appends wait for both.
+const (
+	sparseReaders = 2
+	slowPoint     = 2 * time.Millisecond
+)
 
 // sparseStep returns how many records the next sparse page has at most. Their sizes show
 // only once they are read: the watermark's, and those of the page before, are what there
@@ -23,8 +29,9 @@ func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type answer struct {
-		r   *record.Record
-		err error
+		r    *record.Record
+		err  error
+		took time.Duration
 	}
 	answers := make(chan answer, sparseReaders)
 	records := make([]*record.Record, end.number-w.prev.Number)
@@ -32,18 +39,23 @@ func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 	todo := []mark{end}
 	known[len(records)-1] = true
 	var failed error
+	readers := 1
 	for reading := 0; reading > 0 || len(todo) > 0 && failed == nil; {
-		for reading < sparseReaders && len(todo) > 0 && failed == nil {
+		for reading < readers && len(todo) > 0 && failed == nil {
 			m := todo[len(todo)-1]
 			todo = todo[:len(todo)-1]
 			reading++
 			go func() {
+				asked := time.Now()
 				r, err := w.at(ctx, m)
-				answers <- answer{r, err}
+				answers <- answer{r, err, time.Since(asked)}
 			}()
 		}
 		a := <-answers
 		reading--
+		if readers = sparseReaders; a.took > slowPoint {
+			readers = 1
+		}
 		if a.err != nil {
 			if failed == nil {
 				failed = a.err
