@@ -34,14 +34,14 @@ func (w *walk) dense(ctx context.Context, n int) ([]*record.Record, error) {
 // replica: few messages of others lie between. Where they are large ones, the batch may end
 // before the first record, and the records are read as a dense page.
 func (w *walk) stretch(ctx context.Context, end mark) ([]*record.Record, error) {
-	from, to := w.here().position, end.position
+	here, to := w.here(), end.position
 	if to == w.last.Position {
 		to-- // the last one is here
 	}
-	n := min(to-from, w.wanted()+fewOthers)
+	n := min(to-here.position, w.wanted()+othersBetween(here, end))
 	var records []*record.Record
 	prev, others := w.prev, 0
-	req := getRequest{Seq: from + 1, Batch: int(n), MaxBytes: denseBytes}
+	req := getRequest{Seq: here.position + 1, Batch: int(n), MaxBytes: denseBytes}
 	err := w.s.reads.directBatch(ctx, w.s.cfg.stream, req, func(m *message) error {
 		if m.subject != w.subject || m.position > to {
 			others++

@@ -26,6 +26,11 @@ func isDense(from, to mark) bool {
 	return to.position-from.position <= denseGap*(to.number-from.number)
 }
 
+// othersBetween returns how many other messages lie between the records of a stretch.
+func othersBetween(from, to mark) uint64 {
+	return to.position - from.position - (to.number - from.number)
+}
+
 // nearest forgets the marks up to base and returns the nearest one ahead of it: the
 // watermark, if no other is known.
 func (ms *marks) nearest(base mark) mark {

@@ -151,7 +151,7 @@ func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Recor
 		if end, err = w.ahead(ctx, here, n); err != nil {
 			return nil, err
 		}
-		if others := end.position - here.position - (end.number - here.number); middle && others <= fewOthers {
+		if middle && othersBetween(here, end) <= fewOthers {
 			return func(ctx context.Context) ([]*record.Record, error) { return w.stretch(ctx, end) }, nil
 		}
 		if isDense(here, end) && !(middle && w.wanted() <= fewRecords) {
