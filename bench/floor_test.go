@@ -103,28 +103,64 @@ func (w *handWriter) again(ctx context.Context) error {
 func BenchmarkAppendByHand(b *testing.B) {
 	places(b, func(b *testing.B, p *place) {
 		for _, size := range []int{256, 4096} {
-			b.Run(sizeName(size), func(b *testing.B) {
-				ctx := context.Background()
-				raw, data := p.rawWriter("raw."+nuid.Next()), make([]byte, size)
-				event, made, ready := payload(size), p.handWriter(), p.handWriter()
-				check(b, ready.prepare(ctx, event))
-				compareFloor(b,
-					func(int) { check(b, raw(ctx, data)) },
-					func(int) { check(b, made.append(ctx, event)) },
-					func(int) { check(b, ready.again(ctx)) })
-			})
+			b.Run(sizeName(size), func(b *testing.B) { p.compareByHand(b, size) })
 		}
 	})
 }
 
+func (p *place) compareByHand(b *testing.B, size int) {
+	b.ReportAllocs()
+	ctx := context.Background()
+	raw, data := p.rawWriter("raw."+nuid.Next()), make([]byte, size)
+	event, made, ready := payload(size), p.handWriter(), p.handWriter()
+	check(b, ready.prepare(ctx, event))
+	compareFloor(b,
+		func(int) { check(b, raw(ctx, data)) },
+		func(int) { check(b, made.append(ctx, event)) },
+		func(int) { check(b, ready.again(ctx)) })
+}
+
 // The same of 64 writers at a time.
 func BenchmarkWritersByHand(b *testing.B) {
-	places(b, func(b *testing.B, p *place) {
-		writers := make([]func() error, writersAtOnce)
-		for i := range writers {
-			w, event := p.handWriter(), payload(256)
-			writers[i] = func() error { return w.append(context.Background(), event) }
-		}
-		p.compareAtOnce(b, writers)
-	})
+	places(b, func(b *testing.B, p *place) { p.compareWritersByHand(b) })
+}
+
+func (p *place) compareWritersByHand(b *testing.B) {
+	writers := make([]func() error, writersAtOnce)
+	for i := range writers {
+		w, event := p.handWriter(), payload(256)
+		writers[i] = func() error { return w.append(context.Background(), event) }
+	}
+	p.compareAtOnce(b, writers)
+}
+
+// What of the time from an append to a subscriber its record takes: it is made by hand,
+// published, and parsed, checked and decoded by a raw ordered consumer, beside a raw publish
+// and that consumer. The floor is the record, ready-made.
+func BenchmarkLatencyByHand(b *testing.B) {
+	for _, at := range subscriberPlaces {
+		b.Run(at, func(b *testing.B) { placeNamed(b, at).compareLatencyByHand(b) })
+	}
+}
+
+func (p *place) compareLatencyByHand(b *testing.B) {
+	event := payload(256)
+	byHand := func() (once func() time.Duration, stop func()) {
+		w, chain := p.handWriter(), enact.Chain{}
+		subject := p.store.Subjects().Execution("acme", w.id)
+		publish := func(ctx context.Context) error { return w.append(ctx, event) }
+		return p.rawLatency(b, p.rawOrdered, w.subject, publish, func(m jetstream.Msg) {
+			meta, err := m.Metadata()
+			check(b, err)
+			r, err := record.Parse(p.store.Subjects(), subject, meta.Sequence.Stream, m.Headers(), m.Data())
+			check(b, err)
+			if !r.Follows(chain) {
+				b.Error("broken chain")
+			}
+			chain = r.Link.Chain
+			_, err = r.Events(context.Background(), p.store.Codecs())
+			check(b, err)
+		})
+	}
+	p.compareLatencies(b, byHand, p.readyLatency(b, p.rawOrdered))
 }

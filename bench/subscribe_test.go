@@ -14,7 +14,6 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
 	"github.com/enactlog/enact/internal/loggen"
-	"github.com/enactlog/enact/internal/record"
 )
 
 // subscriberPlaces are where subscribers are measured.
@@ -52,34 +51,6 @@ func BenchmarkLatency(b *testing.B) {
 // subscriber runs until its context ends and tells when it was handed an execution's
 // events.
 type subscriber func(ctx context.Context, p *place, id enact.ExecutionID, handled chan<- time.Time) error
-
-// What of an event's time its record takes: it is made by hand, published, and parsed,
-// checked and decoded by a raw ordered consumer, beside a raw publish and that consumer. The
-// floor is the record, ready-made.
-func BenchmarkLatencyByHand(b *testing.B) {
-	for _, at := range subscriberPlaces {
-		b.Run(at, func(b *testing.B) {
-			p, event := placeNamed(b, at), payload(256)
-			byHand := func() (once func() time.Duration, stop func()) {
-				w, chain := p.handWriter(), enact.Chain{}
-				return p.rawLatency(b, p.rawOrdered, w.subject, func(ctx context.Context) error { return w.append(ctx, event) }, func(m jetstream.Msg) {
-					meta, err := m.Metadata()
-					check(b, err)
-					subject := p.store.Subjects().Execution("acme", w.id)
-					r, err := record.Parse(p.store.Subjects(), subject, meta.Sequence.Stream, m.Headers(), m.Data())
-					check(b, err)
-					if !r.Follows(chain) {
-						b.Error("broken chain")
-					}
-					chain = r.Link.Chain
-					_, err = r.Events(b.Context(), p.store.Codecs())
-					check(b, err)
-				})
-			}
-			p.compareLatencies(b, byHand, p.readyLatency(b, p.rawOrdered))
-		})
-	}
-}
 
 // compareLatency compares a subscriber. least is what its floor is made with.
 func (p *place) compareLatency(b *testing.B, way subscriber, least rawSubscriber) {

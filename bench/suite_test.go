@@ -28,13 +28,16 @@ func BenchmarkTable(b *testing.B) {
 	places(b, func(b *testing.B, p *place) {
 		for _, size := range []int{256, 4096} {
 			b.Run("append/"+sizeName(size), func(b *testing.B) { p.compareAppend(b, size) })
+			b.Run("append-by-hand/"+sizeName(size), func(b *testing.B) { p.compareByHand(b, size) })
 		}
 		b.Run("first-append", p.compareFirstAppend)
 		for _, n := range []int{10, 100} {
 			b.Run(fmt.Sprint("batch/", n), func(b *testing.B) { p.compareBatch(b, n, true) })
 		}
 		b.Run("writers", p.compareWriters)
+		b.Run("writers-by-hand", p.compareWritersByHand)
 		b.Run("tail-latency", func(b *testing.B) { p.compareLatency(b, tailing, p.rawOrdered) })
+		b.Run("tail-latency-by-hand", p.compareLatencyByHand)
 		p.tableOfReads(b)
 		p.tableOfLists(b)
 		b.Run("fsck", p.compareCheck)
