@@ -53,8 +53,10 @@ func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 		}
 		a := <-answers
 		reading--
-		if readers = sparseReaders; a.took > slowPoint {
-			readers = 1
+		if a.r != w.last { // which is here, and says nothing
+			if readers = sparseReaders; a.took > slowPoint {
+				readers = 1
+			}
 		}
 		if a.err != nil {
 			if failed == nil {
