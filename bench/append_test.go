@@ -18,10 +18,13 @@ import (
 
 // One event after another to one execution, against a publish with the same check. The
 // floor is the record, ready-made.
-func BenchmarkAppend(b *testing.B) {
+func BenchmarkAppend(b *testing.B) { sizes(b, (*place).compareAppend) }
+
+// sizes runs a benchmark with events of 256 B and of 4 KiB in every place.
+func sizes(b *testing.B, f func(p *place, b *testing.B, size int)) {
 	places(b, func(b *testing.B, p *place) {
 		for _, size := range []int{256, 4096} {
-			b.Run(sizeName(size), func(b *testing.B) { p.compareAppend(b, size) })
+			b.Run(sizeName(size), func(b *testing.B) { f(p, b, size) })
 		}
 	})
 }

@@ -55,7 +55,7 @@ func (w *walk) stretch(ctx context.Context, end mark) ([]*record.Record, error) 
 		return nil
 	})
 	if len(records) == 0 && err == nil && others > 0 {
-		return w.dense(ctx, int(min(end.number-prev.Number, w.left()-1)))
+		return w.dense(ctx, w.upTo(end))
 	}
 	return records, err
 }

@@ -155,11 +155,15 @@ func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Recor
 			return func(ctx context.Context) ([]*record.Record, error) { return w.stretch(ctx, end) }, nil
 		}
 		if isDense(here, end) && !(middle && w.wanted() <= fewRecords) {
-			n := int(min(end.number-here.number, w.wanted(), w.left()-1)) // the last one is here
-			return func(ctx context.Context) ([]*record.Record, error) { return w.dense(ctx, n) }, nil
+			return func(ctx context.Context) ([]*record.Record, error) { return w.dense(ctx, w.upTo(end)) }, nil
 		}
 	}
 	return func(ctx context.Context) ([]*record.Record, error) { return w.sparse(ctx, end) }, nil
+}
+
+// upTo returns how many records up to a mark one batch is to bring.
+func (w *walk) upTo(end mark) int {
+	return int(min(end.number-w.prev.Number, w.wanted(), w.left()-1)) // the last one is here
 }
 
 // unplanned reads the next page where a record ahead, which would have told how, is not what
