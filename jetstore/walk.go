@@ -23,12 +23,11 @@ const (
 	// and one block, whatever lies between.
 	denseGap = 256
 
-	// For a batch that begins in the middle of the stream the server counts what is left of the
-	// subject, and looks through up to a block for it, 3 ms (server/filestore.go, NumPending).
-	// So there fewOthers other messages at most are taken along, 15 µs each, by a batch of all
-	// subjects, for which nothing is counted, and fewRecords are read by their positions.
-	fewOthers  = 100
-	fewRecords = 32
+	// fewOthers is how many other messages are taken along by a batch of all subjects, 15 µs
+	// each, where the next records begin in the middle of the stream. For a batch of one subject
+	// the server counts what is left of it there, and looks through up to a block, 1 to 3 ms
+	// (server/filestore.go, NumPending); of all there is nothing to count.
+	fewOthers = 100
 
 	// staleTries is how often replicas that lag are asked again before the leader is.
 	staleTries = 3
@@ -41,7 +40,7 @@ const (
 //   - long, many records ahead with few other messages between them: a consumer;
 //   - dense, few other messages between the records: one direct-get batch, of the records
 //     or of all that lies there;
-//   - sparse, or few: each record by its position, found by the back pointers of later ones.
+//   - sparse: each record by its position, found by the back pointers of later ones.
 //
 // Pages are cut so that no request makes the server look through more than denseGap
 // messages a record: on a long history the back pointers give marks ahead, about one
@@ -144,17 +143,16 @@ func (w *walk) page(ctx context.Context) ([]*record.Record, error) {
 // begin with a dense part.
 func (w *walk) plan(ctx context.Context) (func(context.Context) ([]*record.Record, error), error) {
 	here := w.here()
-	middle := here.number > 0
 	var end mark
 	for _, n := range []uint64{denseRecords, min(w.sparseStep(), w.wanted())} {
 		var err error
 		if end, err = w.ahead(ctx, here, n); err != nil {
 			return nil, err
 		}
-		if middle && othersBetween(here, end) <= fewOthers {
+		if here.number > 0 && othersBetween(here, end) <= fewOthers {
 			return func(ctx context.Context) ([]*record.Record, error) { return w.stretch(ctx, end) }, nil
 		}
-		if isDense(here, end) && !(middle && w.wanted() <= fewRecords) {
+		if isDense(here, end) {
 			return func(ctx context.Context) ([]*record.Record, error) { return w.dense(ctx, w.upTo(end)) }, nil
 		}
 	}

@@ -15,7 +15,6 @@ func ways() []way {
 	return []way{
 		{"side by side", shape{{times: 2, events: 650, single: true}}, []int{3, 513, 1024, 1200}},
 		{"dense", shape{{times: 8, events: 160, single: true, filler: 120}}, []int{3, 513, 1024, 1200}},
-		{"few", shape{{times: 6, events: 5, single: true, filler: apart / 2}}, []int{13, 3, 23}},
 		{"sparse", shape{{times: 30, events: 5, single: true, filler: 5 * apart}}, []int{3, 64, 128, 148}},
 		{"long", shape{{times: 4, events: 700, single: true}}, []int{3, 1025, 2600}},
 	}
