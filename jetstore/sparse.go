@@ -53,10 +53,11 @@ func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 		}
 		a := <-answers
 		reading--
-		if a.r != w.last { // which is here, and says nothing
-			if readers = sparseReaders; a.took > slowPoint {
-				readers = 1
-			}
+		switch {
+		case a.took > slowPoint:
+			readers = 1
+		case a.r != w.last: // which is here, and says nothing
+			readers = sparseReaders
 		}
 		if a.err != nil {
 			if failed == nil {
