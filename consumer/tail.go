@@ -196,10 +196,11 @@ func (t *tail) catchUp(ctx context.Context) (reached uint64, err error) {
 	head, err := t.run.Head(ctx)
 	if errors.Is(err, enact.ErrCorrupt) {
 		// The history ends with a fault. What is before it is good, and a read gives that first.
-		if failed := t.read(ctx); failed != nil {
-			return 0, failed
+		if err := t.read(ctx); err != nil {
+			return 0, err
 		}
-		return 0, err
+		// The read met no fault: the end is whole by now.
+		head, err = t.run.Head(ctx)
 	}
 	if err != nil || head.Position <= t.end.Position {
 		return head.Position, err

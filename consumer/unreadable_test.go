@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -16,9 +18,9 @@ import (
 	"github.com/enactlog/enact/jetstore/embedded"
 )
 
-// tornLog returns a log with one event of an execution, two records of a batch of three
-// behind it, and an event of another execution.
-func tornLog(t *testing.T) *jetstore.Store {
+// tornLog returns a log with one event of an execution and two records of a batch of three
+// behind it, and the third record.
+func tornLog(t *testing.T, opts ...jetstore.Option) (*jetstore.Store, *nats.Msg) {
 	t.Helper()
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
 	run := s.Execution("acme", "torn")
@@ -30,19 +32,20 @@ func tornLog(t *testing.T) *jetstore.Store {
 	require.NoError(t, err)
 	stream, err := logtest.ReadStream(t.Context(), js, s.StreamName())
 	require.NoError(t, err)
+	rest := stream.At(stream.First + 3)
 	stream.Cut(stream.First + 3)
 	require.NoError(t, stream.Write(t.Context(), js))
-	torn, err := jetstore.Open(t.Context(), s.Conn(), jetstore.WithMemoryStorage())
+	torn, err := jetstore.Open(t.Context(), s.Conn(), append(opts, jetstore.WithMemoryStorage())...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, torn.Shutdown(context.Background())) })
-	_, err = torn.Execution("acme", "other").Append(t.Context(), note(1))
-	require.NoError(t, err)
-	return torn
+	return torn, rest
 }
 
 // What there is of a torn batch reaches no subscriber, and keeps nobody from the rest.
 func TestNothingOfATornBatch(t *testing.T) {
-	s := tornLog(t)
+	s, _ := tornLog(t)
+	_, err := s.Execution("acme", "other").Append(t.Context(), note(1))
+	require.NoError(t, err)
 	whole := map[string]int{"acme/torn": 1, "acme/other": 1}
 	requireWhole := func(got *seen) {
 		t.Helper()
@@ -89,6 +92,45 @@ func TestNothingOfATornBatch(t *testing.T) {
 		require.NoError(t, stop())
 		requireWhole(&got)
 	}
+}
+
+// beforeReads is a tracer that does something as each read of events begins.
+type beforeReads func()
+
+func (beforeReads) Happened(context.Context, jetstore.Occurrence) {}
+
+func (f beforeReads) Began(ctx context.Context, op jetstore.Operation) context.Context {
+	if op.Kind == jetstore.Loading {
+		f()
+	}
+	return ctx
+}
+
+func (beforeReads) Ended(context.Context, jetstore.Operation, jetstore.Outcome) {}
+
+// The end of a history is torn when a tail asks for it, and whole when it reads up to it,
+// as from a server that has recovered meanwhile: nothing is wrong then.
+func TestTailOfABatchMadeWhole(t *testing.T) {
+	var mend func()
+	s, rest := tornLog(t, jetstore.WithTracer(beforeReads(func() { mend() })))
+	_, err := s.Execution("acme", "torn").Head(t.Context())
+	require.ErrorIs(t, err, enact.ErrCorrupt)
+	mend = sync.OnceFunc(func() {
+		ack, err := s.Conn().RequestMsg(rest, 5*time.Second)
+		assert.NoError(t, err)
+		assert.NotContains(t, string(ack.Data), "error")
+	})
+	run := s.Execution("acme", "torn")
+	var tailed []uint64
+	for ev, err := range consumer.Tail(t.Context(), run, 0, consumer.UntilEnd(), consumer.OnCaughtUp(func(sequence uint64) {
+		assert.Equal(t, uint64(4), sequence)
+		_, err := run.Append(t.Context(), enact.ExecutionCompleted{})
+		assert.NoError(t, err)
+	})) {
+		require.NoError(t, err)
+		tailed = append(tailed, ev.Sequence)
+	}
+	require.Equal(t, []uint64{1, 2, 3, 4, 5}, tailed)
 }
 
 // A record that cannot be read becomes a dead letter, with its position and the reason.
