@@ -139,7 +139,7 @@ func (p *place) fabricate(b *testing.B, n, tenants int) map[enact.TenantID][]ena
 		first, err := c.Record()
 		check(b, err)
 		for _, m := range []*nats.Msg{c.Entry(), first} {
-			if i%window == 0 {
+			if i%window == 0 || i == n {
 				_, err := p.js.PublishMsg(context.Background(), m) // waits for all before it
 				check(b, err)
 			} else {
