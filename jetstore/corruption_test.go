@@ -367,7 +367,7 @@ func TestHeadShowsAMissingEnd(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, kept.Sequence-1, head.Sequence)
 			require.NotEqual(t, kept.Chain, head.Chain)
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			_, err = run.LoadEvents(ctx, enact.AtLeast(kept.Sequence))
 			require.ErrorIs(t, err, enact.ErrStale)
