@@ -17,6 +17,11 @@
 //   - package storetest is the conformance suite that any [EventStore] passes.
 //   - package replay turns events into the state of an execution.
 //   - package consumer follows executions live.
+//   - package codec compresses and encrypts events.
+//   - package fsck checks a log as a whole.
+//
+// The events, their JSON and the interfaces began as those of Enact's core in Rust (crate
+// enact-core, trait EventStore), which comments call the seed.
 //
 // # Caveats
 //

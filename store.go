@@ -18,6 +18,9 @@ import (
 // After Shutdown every method but Name, RequiresNetwork, SupportsAirGapped and
 // Shutdown returns ErrClosed. Package storetest holds every sentence of this
 // contract as a test.
+//
+// Stores on a server also return ErrStreamNotFound, where the log's stream is gone, and
+// stores that keep each tenant's log apart ErrTenantRequired, for a call that names none.
 type EventStore interface {
 	Appender
 	Reader
@@ -31,9 +34,10 @@ type EventStore interface {
 //
 // Errors, with nothing stored: ErrInvalidID, ErrInvalidEvent, ErrInvalidOption,
 // ErrEmptyBatch, ErrTooLarge, ErrConflict, ErrTenantMismatch, ErrKeyReused,
-// ErrCorrupt (the history ends in a torn batch), ErrPayload (the first append with the
-// idempotency key cannot be read just now), ErrNotPermitted, ErrClosed, or the context's
-// error if nothing was sent. ErrUnknownOutcome means that the events may have
+// ErrCorrupt (the history ends in a torn batch, or in no record), ErrUnsupportedVersion
+// (in one of a newer release), ErrUnknownCodec and ErrPayload (the first append with the
+// idempotency key cannot be read, or not just now), ErrNotPermitted, ErrClosed, or the
+// context's error if nothing was sent. ErrUnknownOutcome means that the events may have
 // been stored.
 type Appender interface {
 	// Append stores one event and returns its sequence number.
@@ -73,8 +77,8 @@ type Lister interface {
 	// ListExecutions returns the tenant's executions that have events, newest
 	// created first: offset are skipped, at most limit returned. As in the seed,
 	// limit is a count, not a switch: 0 gives an empty list, math.MaxInt all.
-	// Errors: ErrInvalidID, ErrInvalidOption (a negative limit or offset),
-	// ErrClosed, or the context's.
+	// Errors: ErrInvalidID, ErrInvalidOption (a negative limit or offset), ErrCorrupt
+	// (the list itself), ErrStale, ErrNotPermitted, ErrClosed, or the context's.
 	ListExecutions(ctx context.Context, tenant TenantID, limit, offset int) ([]ExecutionID, error)
 }
 

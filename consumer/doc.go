@@ -29,4 +29,8 @@
 // "enact." that [List] reads. Those of Tail and Follow are removed when they end, or,
 // if nothing can be sent any more, by the server after [InactiveThreshold]. A group's
 // stays until [Group.Remove].
+//
+// Where each tenant has a stream of its own, a subscriber follows one tenant's log, which
+// jetstore.Store.Tenant returns; given the whole store, all functions here but Tail, whose
+// execution says its tenant, return enact.ErrTenantRequired.
 package consumer

@@ -134,8 +134,9 @@ func SkipCorrupt(report func(err error)) FollowOption {
 // Errors: an [*enact.OptionError] or [*enact.IDError] of the filter or an option, an
 // [*UnknownTenantError], a [*TokenError], a [*StreamChangedError] (also when the stream
 // is made anew meanwhile), enact.ErrCorrupt, enact.ErrUnsupportedVersion and
-// enact.ErrUnknownCodec (see [SkipCorrupt]), enact.ErrNotPermitted,
-// enact.ErrStreamNotFound, and enact.ErrClosed when the store is shut down.
+// enact.ErrUnknownCodec (see [SkipCorrupt]), enact.ErrPayload (a key that cannot be had
+// just now), enact.ErrNotPermitted, enact.ErrStreamNotFound, and enact.ErrClosed when the
+// store is shut down.
 func Follow(ctx context.Context, store *jetstore.Store, filter Filter, handler Handler, opts ...FollowOption) error {
 	cfg := followConfig{
 		common: newCommon(), handling: newHandling(), window: DefaultWindow, bytes: DefaultBytes, cache: DefaultCacheSize,

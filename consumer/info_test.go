@@ -139,3 +139,35 @@ func TestClosedStore(t *testing.T) {
 	_, err = consumer.End(t.Context(), s)
 	require.ErrorIs(t, err, enact.ErrClosed)
 }
+
+// Where each tenant has a stream, a subscriber follows one tenant's log.
+func TestStreamPerTenant(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage(), embedded.WithStore(jetstore.WithStreamPerTenant()))
+	require.NoError(t, s.EnsureTenant(t.Context(), "acme"))
+	run := s.Execution("acme", enact.NewExecutionID())
+	_, err := run.AppendBatch(t.Context(), []enact.Event{note(1), enact.ExecutionCompleted{}})
+	require.NoError(t, err)
+
+	require.ErrorIs(t, consumer.Follow(t.Context(), s, consumer.Filter{}, new(seen).handle), enact.ErrTenantRequired)
+	_, err = consumer.OpenGroup(t.Context(), s, "g", consumer.Ordered, consumer.Filter{})
+	require.ErrorIs(t, err, enact.ErrTenantRequired)
+	_, err = consumer.List(t.Context(), s)
+	require.ErrorIs(t, err, enact.ErrTenantRequired)
+	_, err = consumer.End(t.Context(), s)
+	require.ErrorIs(t, err, enact.ErrTenantRequired)
+
+	tailed := 0
+	for _, err := range consumer.Tail(t.Context(), run, 0, consumer.UntilEnd()) {
+		require.NoError(t, err)
+		tailed++
+	}
+	require.Equal(t, 2, tailed)
+	acme, err := s.Tenant(t.Context(), "acme")
+	require.NoError(t, err)
+	followed := 0
+	require.NoError(t, consumer.Follow(t.Context(), acme, consumer.Filter{}, func(context.Context, enact.StoredEvent) error {
+		followed++
+		return nil
+	}, consumer.UntilLive(), consumer.Workers(1)))
+	require.Equal(t, 2, followed)
+}

@@ -117,7 +117,7 @@ type Report struct {
 	Entries    uint64 `json:"entries"`    // of the index
 	Heads      uint64 `json:"heads"`      // that were compared
 	// Unreadable counts the events whose keys are gone, as is meant to be after
-	// codec.KeyRing's DropTenant.
+	// codec.KeyManager's DropTenant.
 	Unreadable uint64 `json:"unreadable"`
 
 	Faults    uint64          `json:"faults"`

@@ -62,8 +62,9 @@ func (r *RebuildReport) fault(err error) {
 // calling goroutine. Where ctx has no deadline, the store's time-out bounds each wait for
 // the server, not the rebuild.
 //
-// Errors: enact.ErrStreamNotFound, enact.ErrNotPermitted, enact.ErrClosed, or the context's;
-// the report says what was done before.
+// Errors: enact.ErrStreamNotFound, enact.ErrNotPermitted, enact.ErrTenantRequired (of a
+// store with a stream per tenant: see [Store.Tenant]), enact.ErrClosed, or the context's; the
+// report says what was done before.
 func (s *Store) RebuildIndex(ctx context.Context, progress func(RebuildProgress)) (report RebuildReport, err error) {
 	ctx, leave, err := s.enter(ctx, untimed)
 	if err != nil {

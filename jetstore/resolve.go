@@ -35,9 +35,11 @@ func (a *attempt) unknown(cause error, c *commit, first uint64) error {
 // end is one of the two whenever the stream takes writes before ctx ends, and
 // otherwise enact.ErrUnknownOutcome again.
 //
-// The error may come from another process, through JSON. Other errors:
-// enact.ErrInvalidOption (it is not an error that a store returned),
-// enact.ErrCorrupt, enact.ErrClosed.
+// The error may come from another process, through JSON. Other errors: enact.ErrInvalidID
+// and enact.ErrInvalidOption (it is not an error that a store returned),
+// enact.ErrTooLarge (the server takes no such message, and has none), enact.ErrCorrupt,
+// enact.ErrUnsupportedVersion, enact.ErrClosed, or the context's, where it ended after
+// the proof and before the receipt or the actual sequence was read.
 func (s *Store) Resolve(ctx context.Context, unknown *enact.UnknownOutcomeError) (receipt enact.Receipt, err error) {
 	ctx, end, err := s.begin(ctx)
 	if err != nil {

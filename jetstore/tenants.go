@@ -130,7 +130,8 @@ func (s *Store) partFor(ctx context.Context, o *enact.ReadOptions) (*Store, erro
 
 // Tenant returns the log of one tenant of a store with a stream per tenant: a store that
 // knows no other tenant, and whose calls need not name theirs. It belongs to s, ends with
-// it, and is not shut down itself. Errors are those of [Open] and enact.ErrInvalidID.
+// it, and is not shut down itself. A call that names another tenant returns
+// enact.ErrTenantMismatch. Errors are those of [Open] and enact.ErrInvalidID.
 //
 // Of a store with one stream for all tenants it returns enact.ErrInvalidOption.
 func (s *Store) Tenant(ctx context.Context, tenant enact.TenantID) (*Store, error) {
