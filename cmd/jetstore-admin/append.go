@@ -38,7 +38,7 @@ next to each other, or none is. EXECUTION may be "new", which makes an id.`,
 		Example: `  jetstore-admin append --store ./data --tenant acme new '{"type":"execution_started"}'
   jetstore-admin append --store ./data --tenant acme exec_2yB8… --expect 3 '{"type":"execution_resumed"}'
   jetstore-admin append --store ./data --tenant acme exec_2yB8… --key job-17 < events.jsonl`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes(1, 2),
 		RunE: a.do(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			batch, err := flags.batch(args[0], cmd.Flags().Changed("expect"))
 			if err != nil {
@@ -67,7 +67,7 @@ next to each other, or none is. EXECUTION may be "new", which makes an id.`,
 	cmd.Flags().StringVar(&flags.key, "key", "", "idempotency key: the same append with the same key is stored once")
 	cmd.Flags().StringArrayVar(&flags.meta, "meta", nil, "metadata `key=value` of the events, may be repeated")
 	cmd.Flags().StringVar(&flags.time, "time", "", "time of the events, RFC 3339 (default now)")
-	cmd.MarkFlagsMutuallyExclusive("expect", "expect-exists")
+	exclusive(cmd, "expect", "expect-exists")
 	return cmd
 }
 

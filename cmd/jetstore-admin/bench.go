@@ -46,7 +46,7 @@ touched, but the servers are busy meanwhile.`,
 		Example: `  jetstore-admin bench --server nats://localhost:4222
   jetstore-admin bench --store ./data --events 1000 --writers 1 --executions 1
   jetstore-admin bench --context staging --replicas 3 --size 2048 -o json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.doLong(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := flags.check(); err != nil {
 				return err

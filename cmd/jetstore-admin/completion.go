@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -18,7 +20,12 @@ bash, zsh, fish or powershell. bash needs the package bash-completion.`,
 		Example: `  source <(jetstore-admin completion bash)
   jetstore-admin completion fish > ~/.config/fish/completions/jetstore-admin.fish`,
 		ValidArgs: shells,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: cobra.MatchAll(takes(1, 1), func(_ *cobra.Command, args []string) error {
+			if !slices.Contains(shells, args[0]) {
+				return usagef("%q is none of %s", args[0], strings.Join(shells, ", "))
+			}
+			return nil
+		}),
 		RunE: a.do(func(_ context.Context, cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			switch args[0] {

@@ -237,6 +237,9 @@ func (c *connectionFlags) logOptions(timeout time.Duration) ([]jetstore.Option, 
 	if c.perTenant {
 		opts = append(opts, jetstore.WithStreamPerTenant())
 	}
+	if _, err := jetstore.LayoutOf("", opts...); err != nil {
+		return nil, asUsage(err)
+	}
 	if c.keys != "" {
 		keys, err := codec.OpenFileKeyRing(c.keys)
 		if err != nil {

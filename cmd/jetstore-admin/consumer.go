@@ -59,7 +59,7 @@ LAG counts the records that a consumer has not been sent, or not acknowledged. W
 another program made is of kind "other".`,
 		Example: `  jetstore-admin consumer ls --server nats://localhost:4222
   jetstore-admin consumer ls --context production --per-tenant --tenant acme -o jsonl`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, _ []string) error {
 			infos, err := consumer.List(ctx, log)
 			if err != nil {
@@ -81,7 +81,7 @@ func (a *app) consumerInfoCommand() *cobra.Command {
 sent and not yet acknowledged.`,
 		Example: `  jetstore-admin consumer info --server nats://localhost:4222 billing
   jetstore-admin consumer info --context production billing -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, args []string) error {
 			return a.printConsumer(ctx, log, args[0])
 		}),
@@ -104,7 +104,7 @@ to stderr. A tail or a follow that runs makes itself another consumer, and so do
 member of a group, which is why one that is in use is removed with --force only.`,
 		Example: `  jetstore-admin consumer rm --server nats://localhost:4222 billing
   jetstore-admin consumer rm --context production --force billing`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, args []string) error {
 			info, err := consumer.Get(ctx, log, args[0])
 			if err != nil {
@@ -143,7 +143,7 @@ func (a *app) consumerPauseCommand() *cobra.Command {
 The pause ends by itself, or with "consumer resume".`,
 		Example: `  jetstore-admin consumer pause --server nats://localhost:4222 --for 1h billing
   jetstore-admin consumer pause --server nats://localhost:4222 --until 2026-05-04T18:00:00Z billing`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 	}
 	run := a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, args []string) error {
 		if err := consumer.Pause(ctx, log, args[0], end); err != nil {
@@ -164,10 +164,9 @@ The pause ends by itself, or with "consumer resume".`,
 		return run(cmd, args)
 	}
 	tenant.add(cmd, tenantOfLog)
-	cmd.Flags().DurationVar(&length, "for", 0, "how `long`, as in 90m")
+	cmd.Flags().DurationVar(&length, "for", 0, "how long, as in 90m")
 	cmd.Flags().StringVar(&until, "until", "", "until this `time`, as in 2006-01-02T15:04:05Z")
-	cmd.MarkFlagsOneRequired("for", "until")
-	cmd.MarkFlagsMutuallyExclusive("for", "until")
+	oneOf(cmd, "for", "until")
 	return cmd
 }
 
@@ -180,7 +179,7 @@ func (a *app) consumerResumeCommand() *cobra.Command {
 group that is not paused stays as it is.`,
 		Example: `  jetstore-admin consumer resume --server nats://localhost:4222 billing
   jetstore-admin consumer resume --context production --per-tenant --tenant acme billing`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.onLog(&tenant, func(ctx context.Context, log *jetstore.Store, args []string) error {
 			if err := consumer.Resume(ctx, log, args[0]); err != nil {
 				return err

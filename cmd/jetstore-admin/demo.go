@@ -28,7 +28,7 @@ event. Takes about five seconds, needs no network, and leaves nothing behind
 without --keep.`,
 		Example: `  jetstore-admin demo
   jetstore-admin demo --keep ./data`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.do(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			if a.connection.given(cmd.Flags()) || cmd.Flags().Changed("output") {
 				return usagef("demo makes a log of its own: it takes --keep DIR, and neither connection flags nor --output")
@@ -36,7 +36,7 @@ without --keep.`,
 			return a.demo(ctx, keep)
 		}),
 	}
-	cmd.Flags().StringVar(&keep, "keep", "", "keep the log in this directory")
+	cmd.Flags().StringVar(&keep, "keep", "", "keep the log in this `directory`")
 	return cmd
 }
 

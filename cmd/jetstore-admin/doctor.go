@@ -61,7 +61,7 @@ Exit codes:
 		Example: `  jetstore-admin doctor --context production --system-context production-system
   jetstore-admin doctor --server nats://localhost:4222 --monitor http://localhost:8222 -o json
   jetstore-admin doctor --server nats://localhost:4222 --creds writer.creds --role writer`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.do(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if err := flags.check(); err != nil {
 				return err
@@ -90,7 +90,7 @@ Exit codes:
 	f.StringVar(&flags.role, "role", "", "whose connection this is: operator, writer or reader")
 	f.Uint64Var(&flags.lag, "lag", doctor.DefaultLag, "records that a consumer may be behind")
 	f.BoolVar(&flags.noProbes, "no-probes", false, "make no scratch log")
-	cmd.MarkFlagsMutuallyExclusive("system-context", "system-creds")
+	exclusive(cmd, "system-context", "system-creds")
 	// The error is for a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"operator", "writer", "reader"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -102,12 +102,7 @@ func (f *doctorFlags) check() error {
 			return usagef("--monitor %q is no URL, as in http://n1:8222", m)
 		}
 	}
-	switch jetstore.Role(f.role) {
-	case "", jetstore.RoleOperator, jetstore.RoleWriter, jetstore.RoleReader:
-	default:
-		return usagef("--role %q is not operator, writer or reader", f.role)
-	}
-	return nil
+	return checkRole(f.role)
 }
 
 // examine connects and has the log examined. A log that cannot be reached is a report too.
@@ -137,7 +132,7 @@ func (a *app) examine(ctx context.Context, flags *doctorFlags) (doctor.Report, e
 		return doctor.Unreachable(errors.New(cause), next), nil
 	}
 	if errors.Is(err, enact.ErrInvalidOption) || errors.Is(err, enact.ErrInvalidID) {
-		return report, usagef("%v", err)
+		return report, asUsage(err)
 	}
 	return report, err
 }

@@ -26,7 +26,7 @@ the table shows what matters of each.`,
 		Example: `  jetstore-admin execution events --store ./data exec_2yB8…
   jetstore-admin execution events --store ./data exec_2yB8… --reverse --limit 10
   jetstore-admin execution events --store ./data exec_2yB8… --after 40 -o jsonl`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.do(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if limit < 0 {
 				return usagef("--limit %d is below 0", limit)

@@ -41,7 +41,7 @@ const tenantOfOne = "tenant of the execution (default: looked up)"
 func executionArg(arg string) (enact.ExecutionID, error) {
 	id := enact.ExecutionID(arg)
 	if err := id.Validate(); err != nil {
-		return "", usagef("%v", err)
+		return "", asUsage(err)
 	}
 	return id, nil
 }
@@ -53,7 +53,7 @@ func (t *tenantFlag) required() (enact.TenantID, error) {
 	}
 	tenant := enact.TenantID(t.id)
 	if err := tenant.Validate(); err != nil {
-		return "", usagef("%v", err)
+		return "", asUsage(err)
 	}
 	return tenant, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/consumer"
 )
 
 // What goes wrong between an operator and the log, told apart: each has a message that
@@ -103,6 +104,10 @@ func (a *app) explain(err error) (cause, next string) {
 		return err.Error(), "If it is encrypted, give the key file with --keys."
 	case errors.Is(err, enact.ErrTenantRequired):
 		return err.Error(), "Each tenant has a stream: give --tenant."
+	case errors.Is(err, enact.ErrEmptyBatch):
+		return err.Error(), "Give events as EVENT or on standard input."
+	case errors.Is(err, consumer.ErrNotFound):
+		return err.Error(), "See \"" + programName + " consumer ls\" for the consumers that there are."
 	}
 	return err.Error(), ""
 }

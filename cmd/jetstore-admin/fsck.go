@@ -61,7 +61,7 @@ Exit codes:
   jetstore-admin fsck --tenant acme --head heads.jsonl -o json
   jetstore-admin fsck --each-replica --state fsck.state --memory 256MiB
   jetstore-admin fsck --repair`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: a.doLong(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			opts, err := f.options(args)
 			if err != nil {
@@ -172,8 +172,14 @@ func (a *app) fsck(ctx context.Context, store *jetstore.Store, f *fsckFlags, opt
 	opts.Progress = show.set
 	report, err := fsck.Check(ctx, store, opts)
 	show.end()
+	if errors.Is(err, enact.ErrInvalidOption) {
+		return asUsage(err)
+	}
 	if err != nil {
 		return err
+	}
+	if opts.Execution != "" && report.Executions+report.Heads == 0 && len(report.Findings) == 0 {
+		return f.tenant.notFound(opts.Execution) // a name that was mistyped is not clean
 	}
 	if err := a.printFsck(report, f); err != nil {
 		return err

@@ -37,7 +37,7 @@ bounded by the number of executions, not by the size of the files.`,
 		Example: `  jetstore-admin import --store ./data runs.jsonl
   jetstore-admin import --store ./data --dry-run a.jsonl b.jsonl
   zcat runs.jsonl.gz | jetstore-admin import --server nats://localhost:4222 -`,
-		Args: cobra.MinimumNArgs(1),
+		Args: takes(1, -1),
 		RunE: a.doLong(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			return a.withStore(ctx, writes, func(store *jetstore.Store) error {
 				imp := newImporter(store, dryRun)

@@ -40,7 +40,7 @@ a cursor stays in its place, whatever is created meanwhile.`,
 		Example: `  jetstore-admin execution ls --store ./data --tenant acme
   jetstore-admin execution ls --store ./data --tenant acme --status failed,cancelled --since 24h
   jetstore-admin execution ls --store ./data --tenant acme --limit 1000 --cursor AYk… -o json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.do(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			q, err := flags.query(time.Now())
 			if err != nil {
@@ -84,7 +84,7 @@ func (f *lsFlags) query(now time.Time) (q enact.Query, err error) {
 		return q, err
 	}
 	if err := enact.ValidatePage(f.limit, f.offset); err != nil {
-		return q, usagef("%v", err)
+		return q, asUsage(err)
 	}
 	q.Cursor, q.LastEvent = f.cursor, f.lastEvent
 	for _, s := range f.status {
@@ -107,7 +107,7 @@ func (f *lsFlags) query(now time.Time) (q enact.Query, err error) {
 		}
 	}
 	if err := q.Validate(); err != nil {
-		return q, usagef("%v", err)
+		return q, asUsage(err)
 	}
 	return q, nil
 }

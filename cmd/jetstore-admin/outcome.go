@@ -15,15 +15,6 @@ const (
 	exitUsage = 2
 )
 
-// usageError is a command line that makes no sense.
-type usageError struct{ reason string }
-
-func (e *usageError) Error() string { return e.reason }
-
-func usagef(format string, args ...any) error {
-	return &usageError{fmt.Sprintf(format, args...)}
-}
-
 // exitCode is returned by a command that has written its result, checks above all: the
 // process ends with this code and nothing is added.
 type exitCode int
@@ -59,9 +50,4 @@ func (a *app) outcome(cmd *cobra.Command, err error) (code int, text string) {
 		next = "\n" + next
 	}
 	return exitError, programName + ": " + cause + next
-}
-
-func isUsage(err error) bool {
-	_, ok := errors.AsType[*usageError](err)
-	return ok
 }

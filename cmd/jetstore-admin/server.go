@@ -33,7 +33,7 @@ It listens on 127.0.0.1 only, and lets everybody in: it is for development. Its 
 what stdout gets, and once it is there the server serves. --timeout bounds the start.`,
 		Example: `  jetstore-admin server --store ./data
   jetstore-admin server --store ./data --port -1 -o json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.doLong(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			if a.connection.store == "" {
 				return usagef("--store is required: the directory that the server keeps the log in")

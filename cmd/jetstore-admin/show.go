@@ -25,7 +25,7 @@ stands, and the tree of its steps with their attempts, tool calls, artifacts,
 checkpoints and goals.`,
 		Example: `  jetstore-admin execution show --store ./data exec_2yB8…
   jetstore-admin execution show --store ./data exec_2yB8… -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.do(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			return a.withExecution(ctx, &tenant, args[0], func(run jetstore.Execution, _ enact.Head) error {
 				state, err := replay.Collect(run.Events(ctx, 0))

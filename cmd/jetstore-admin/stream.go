@@ -42,7 +42,7 @@ func (s *session) configs(t *tenantFlag, opts ...jetstore.Option) (log, index je
 		if s.perTenant && t.id == "" {
 			return log, index, usagef("with --per-tenant each tenant has streams: say whose with --tenant")
 		}
-		return log, index, usagef("%v", err)
+		return log, index, asUsage(err)
 	}
 	return log, index, err
 }
@@ -119,7 +119,7 @@ first sequence are those of another making.`,
 		Example: `  jetstore-admin stream create --server nats://localhost:4222 --replicas 3 --tag ssd
   jetstore-admin stream create --context production --per-tenant --tenant acme
   jetstore-admin stream create --context production --dry-run`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.do(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			if flags.replicas < 0 || flags.replicas > 5 {
 				return usagef("--replicas %d is not within 1 to 5", flags.replicas)
@@ -224,7 +224,7 @@ The index goes first: a log without one can be listed again once it is rebuilt, 
 the second half fail.`,
 		Example: `  jetstore-admin stream rm --server nats://localhost:4222
   jetstore-admin stream rm --context test --stream SCRATCH --force`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.doLong(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			return a.withSession(ctx, reads, func(s *session) error { return a.removeStreams(ctx, s, &tenant, force) })
 		}),

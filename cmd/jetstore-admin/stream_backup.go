@@ -31,7 +31,7 @@ interrupted, leaves nothing behind. Encrypted events stay encrypted: keep the ke
 not beside them.`,
 		Example: `  jetstore-admin stream backup --context production ./backup-2026-05-04
   jetstore-admin stream backup --store ./data ./backup -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.doLong(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			return a.withSession(ctx, reads, func(s *session) error { return a.backup(ctx, s, &tenant, args[0]) })
 		}),
@@ -170,7 +170,7 @@ elsewhere tell which executions that concerns ("fsck --head").
 single server with --replicas 1.`,
 		Example: `  jetstore-admin stream restore --context production ./backup-2026-05-04
   jetstore-admin stream restore --store ./data --replicas 1 ./backup`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.doLong(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			if flags.replicas < 0 || flags.replicas > 5 {
 				return usagef("--replicas %d is not within 1 to 5", flags.replicas)

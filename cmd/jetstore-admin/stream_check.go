@@ -81,7 +81,7 @@ Exit codes:
   jetstore-admin stream check --context production --bytes-warn 80% --bytes-critical 95% -o json
   jetstore-admin stream check --context production --prometheus > enact.prom`,
 		Annotations: map[string]string{usageExit: strconv.Itoa(checkUnknown)},
-		Args:        cobra.NoArgs,
+		Args:        takes(0, 0),
 		RunE: a.do(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
 			if flags.prometheus && cmd.Flags().Changed("output") {
 				return usagef("--prometheus and --output exclude each other")

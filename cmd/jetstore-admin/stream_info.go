@@ -27,7 +27,7 @@ guarantees, how much is in them, who leads them, and how far each replica is.
 -o json holds the whole configuration and state as the server tells them.`,
 		Example: `  jetstore-admin stream info --server nats://localhost:4222
   jetstore-admin stream info --context production --per-tenant --tenant acme -o json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.do(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			return a.withSession(ctx, reads, func(s *session) error {
 				found, want, err := s.streams(ctx, &tenant)

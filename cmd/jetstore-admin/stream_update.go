@@ -38,7 +38,7 @@ Each keeps what the log promises. Any other setting is refused, with the reason:
 them delete events, sooner or later, and a stream's own protection does not prevent that.`,
 		Example: `  jetstore-admin stream update --context production replicas=3 placement.tags=ssd
   jetstore-admin stream update --server nats://localhost:4222 compression=s2 --dry-run`,
-		Args: cobra.MinimumNArgs(1),
+		Args: takes(1, -1),
 		RunE: a.do(func(ctx context.Context, _ *cobra.Command, args []string) error {
 			return a.withSession(ctx, reads, func(s *session) error { return a.updateStreams(ctx, s, &tenant, args, dryRun) })
 		}),

@@ -53,7 +53,7 @@ interrupt ends --follow with exit code 0.`,
   jetstore-admin execution tail --store ./data -n 20 exec_2yB8…
   jetstore-admin execution tail --server nats://localhost:4222 -f --tenant acme --type step_failed,execution_failed
   jetstore-admin execution tail --server nats://localhost:4222 --all --since 1h -o jsonl`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: a.doLong(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			flags.fromLast = cmd.Flags().Changed("last")
 			if err := a.checkTail(&flags, args); err != nil {
@@ -89,8 +89,8 @@ interrupt ends --follow with exit code 0.`,
 	cmd.Flags().Uint64VarP(&flags.last, "last", "n", 0, "begin with the last `N` events (default all of an execution, 10 of more than one)")
 	cmd.Flags().BoolVarP(&flags.follow, "follow", "f", false, "wait for events to come")
 	cmd.Flags().BoolVar(&flags.untilEnd, "until-end", false, "with --follow: stop when the execution has completed, failed or been cancelled")
-	cmd.MarkFlagsMutuallyExclusive("after", "last", "since")
-	cmd.MarkFlagsMutuallyExclusive("all", "tenant")
+	exclusive(cmd, "after", "last", "since")
+	exclusive(cmd, "all", "tenant")
 	return cmd
 }
 

@@ -39,7 +39,7 @@ those of creations that crashed included. Where each tenant has streams of its o
 (--per-tenant), one without executions is listed, too.`,
 		Example: `  jetstore-admin tenant ls --store ./data
   jetstore-admin tenant ls --context production --per-tenant -o jsonl`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.do(func(ctx context.Context, _ *cobra.Command, _ []string) error {
 			return a.withStore(ctx, reads, func(store *jetstore.Store) error {
 				tenants, err := store.ListTenants(ctx)
@@ -100,7 +100,7 @@ docs/guarantees.md, and --per-tenant.
 		Example: `  jetstore-admin tenant permissions > permissions.conf
   jetstore-admin tenant permissions --per-tenant --tenant acme --role writer
   jetstore-admin tenant permissions --tenant acme --role reader -o json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.do(func(_ context.Context, _ *cobra.Command, _ []string) error {
 			users, err := a.userPermissions(&flags)
 			if err != nil {
@@ -123,9 +123,21 @@ type userPermissions struct {
 	jetstore.Permissions
 }
 
+// checkRole refuses a --role that there is not; "" is none.
+func checkRole(role string) error {
+	switch jetstore.Role(role) {
+	case "", jetstore.RoleReader, jetstore.RoleWriter, jetstore.RoleOperator:
+		return nil
+	}
+	return usagef("--role %q is not operator, writer or reader", role)
+}
+
 func (a *app) userPermissions(flags *permissionFlags) ([]userPermissions, error) {
 	if flags.user != "" && flags.role == "" {
 		return nil, usagef("--name is the name of one user: give its --role")
+	}
+	if err := checkRole(flags.role); err != nil {
+		return nil, err
 	}
 	tenant := enact.TenantID(flags.tenant.id)
 	roles := []jetstore.Role{jetstore.Role(flags.role)}
@@ -144,7 +156,7 @@ func (a *app) userPermissions(flags *permissionFlags) ([]userPermissions, error)
 		}
 		p, err := jetstore.PermissionsFor(role, tenant, opts...)
 		if errors.Is(err, enact.ErrInvalidOption) || errors.Is(err, enact.ErrInvalidID) {
-			return nil, usagef("%v", err)
+			return nil, asUsage(err)
 		}
 		if err != nil {
 			return nil, err

@@ -34,7 +34,7 @@ input, and each of its heads of the execution is compared.
 The exit code is 0 if nothing speaks against the history, else 1.`,
 		Example: `  jetstore-admin execution verify --store ./data exec_2yB8…
   jetstore-admin execution verify --store ./data --head heads.jsonl exec_2yB8…`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.doLong(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			return a.withExecution(ctx, &tenant, args[0], func(run jetstore.Execution, head enact.Head) error {
 				v, err := a.verify(ctx, run, head)

@@ -49,7 +49,7 @@ func (a *app) versionCommand() *cobra.Command {
 that it opens a directory with.`,
 		Example: `  jetstore-admin version
   jetstore-admin version -o json`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.do(func(context.Context, *cobra.Command, []string) error {
 			v := version()
 			if a.format != formatTable {
