@@ -13,6 +13,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/jetstore/embedded"
 )
 
 // What goes wrong between an operator and the log, told apart: each has a message that
@@ -66,6 +67,12 @@ func badCredentials(err error) bool {
 			return true
 		}
 	}
+	return unreadableCredentials(err)
+}
+
+// unreadableCredentials reports whether an error says that a file cannot be read which
+// proves who asks, or by which the server is known.
+func unreadableCredentials(err error) bool {
 	if _, ok := errors.AsType[*credentialsError](err); ok {
 		return true
 	}
@@ -80,6 +87,9 @@ func (a *app) explain(err error) (cause, next string) {
 	// The server is to blame for the rest only once a connection was made.
 	_, connecting := errors.AsType[*connectError](err)
 	switch {
+	case unreadableCredentials(err):
+		return fmt.Sprintf("the credentials cannot be read: %v", err),
+			"Check the files of --creds, --nkey, --tlscert, --tlskey and --tlsca, the variables of the same names, or the context."
 	case badCredentials(err):
 		return fmt.Sprintf("the server refuses the credentials: %v", err),
 			"Check who asks: --creds, --nkey, --user and --password, the variables of the same names, or the context."
@@ -104,6 +114,8 @@ func (a *app) explain(err error) (cause, next string) {
 		return err.Error(), "If it is encrypted, give the key file with --keys."
 	case errors.Is(err, enact.ErrTenantRequired):
 		return err.Error(), "Each tenant has a stream: give --tenant."
+	case errors.Is(err, embedded.ErrDirectoryInUse):
+		return err.Error(), "End the program that has it open, or, where that is \"" + programName + " server\", give its URL with --server."
 	case errors.Is(err, enact.ErrEmptyBatch):
 		return err.Error(), "Give events as EVENT or on standard input."
 	case errors.Is(err, consumer.ErrNotFound):
