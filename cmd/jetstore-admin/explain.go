@@ -24,6 +24,7 @@ const (
 	codeNotEnabled       = 10076 // JetStream is not enabled on the server
 	codeNotEnabledForAcc = 10039 // JetStream is not enabled for the account
 	codeStreamNotFound   = 10059
+	codeSubjectsOverlap  = 10065
 )
 
 // connectError says that no connection was made.
@@ -107,6 +108,8 @@ func (a *app) explain(err error) (cause, next string) {
 	case errors.Is(err, enact.ErrStreamNotFound) || hasCode(err, codeStreamNotFound):
 		return fmt.Sprintf("no such stream: %v", err),
 			"Make the log with \"" + programName + " stream create\", or name another one with --stream."
+	case hasCode(err, codeSubjectsOverlap):
+		return err.Error(), "Another log has these subjects: name its stream with --stream, or give this one subjects of its own with --prefix."
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrTimeout):
 		return fmt.Sprintf("not done within %s: %v", a.timeout, err),
 			"Give it more time with --timeout; if that does not help, see whether the stream has a leader: \"" + programName + " stream info\"."

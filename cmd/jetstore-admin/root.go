@@ -42,7 +42,8 @@ func (a *app) rootCommand() *cobra.Command {
 A log is either a directory, which a server inside this program opens, or the
 streams of a NATS server:
 
-  --store DIR     no network; the streams are made if they are missing
+  --store DIR     no network; the streams are made if they are missing, the directory
+                  only by a command that writes
   --server URL    or a context of the nats CLI; the streams must exist
 
 Flags come before the variables of the environment that their help names, and both
