@@ -158,3 +158,27 @@ func TestFileMap(t *testing.T) {
 		}), "the file map has nothing of %s", folder)
 	}
 }
+
+// Each module that is required has its reason in docs/architecture.md.
+func TestDependenciesHaveReasons(t *testing.T) {
+	files := sources(t)
+	_, text, ok := strings.Cut(files["docs/architecture.md"], "\n## Dependencies\n")
+	require.True(t, ok)
+	required := 0
+	for _, at := range []string{"go.mod", "examples/sqlite/go.mod", "integration/power/go.mod"} {
+		mod, err := os.ReadFile(filepath.Join(root, at))
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?m)^(?:require )?\t?(\S+\.\S+/\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
+			if m[1] == module {
+				continue
+			}
+			name := strings.TrimPrefix(m[1], "github.com/")
+			if strings.HasPrefix(name, "go.opentelemetry.io/otel") {
+				name = "go.opentelemetry.io/otel"
+			}
+			require.Contains(t, text, name, "%s requires %s", at, m[1])
+			required++
+		}
+	}
+	require.Greater(t, required, 30)
+}
