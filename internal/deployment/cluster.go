@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/enactlog/enact/internal/freeport"
 	"github.com/enactlog/enact/internal/natsproc"
 	"github.com/enactlog/enact/jetstore"
 )
@@ -148,19 +148,22 @@ func Routes(s Secrets, addresses []string) string {
 type ports struct{ clients, routes, monitors [len(Names)]string }
 
 func addresses(free bool) (p ports, err error) {
-	for base, list := range map[int]*[len(Names)]string{clientPort: &p.clients, routePort: &p.routes, monitorPort: &p.monitors} {
+	lists := []*[len(Names)]string{&p.clients, &p.routes, &p.monitors}
+	var numbers []int
+	if free {
+		if numbers, err = freeport.Find(len(lists) * len(Names)); err != nil {
+			return p, err
+		}
+	} else {
+		for _, base := range []int{clientPort, routePort, monitorPort} {
+			for i := range Names {
+				numbers = append(numbers, base+i)
+			}
+		}
+	}
+	for l, list := range lists {
 		for i := range list {
-			if !free {
-				list[i] = fmt.Sprintf("127.0.0.1:%d", base+i)
-				continue
-			}
-			// Held until all are found, so that none is found twice.
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return p, err
-			}
-			defer func() { _ = l.Close() }()
-			list[i] = l.Addr().String()
+			list[i] = fmt.Sprintf("127.0.0.1:%d", numbers[l*len(Names)+i])
 		}
 	}
 	return p, nil
