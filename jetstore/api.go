@@ -99,14 +99,22 @@ func (a *api) roundTrip(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	if err != nil {
 		// A refusal comes apart from the request: nobody answers that. The only thing
 		// that tells which publish was meant is its subject, in the error's text.
-		if after := a.nc.LastError(); after != before && errors.Is(after, nats.ErrPermissionViolation) &&
-			strings.Contains(after.Error(), strconv.Quote(msg.Subject)) {
+		if after := a.nc.LastError(); after != before && forbids(after, msg.Subject) {
 			return nil, fmt.Errorf("%w: %w", enact.ErrNotPermitted, after)
 		}
 		return nil, err
 	}
 	return reply, nil
 }
+
+// forbids reports whether an error of a connection is the server's refusal of a subject.
+func forbids(err error, subject string) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(subject))
+}
+
+// errDeaf says that the server lets the connection not subscribe to the answers. What was
+// sent may have been done all the same.
+var errDeaf = errors.New("enact: the connection may not take answers, it needs another inbox prefix")
 
 // ask sends one message and waits for its answer.
 func (a *api) ask(ctx context.Context, msg *nats.Msg) (reply *nats.Msg, err error) {
@@ -123,6 +131,9 @@ func (a *api) ask(ctx context.Context, msg *nats.Msg) (reply *nats.Msg, err erro
 	}
 	if err != nil {
 		a.inboxes.drop(in)
+		if refusal := a.nc.LastError(); forbids(refusal, in.sub.Subject) {
+			err = fmt.Errorf("%w: %w: %w", err, errDeaf, refusal)
+		}
 		return nil, err
 	}
 	a.inboxes.give(in)
@@ -148,6 +159,9 @@ func (a *api) request(ctx context.Context, subject string, body any, into interf
 		err = into.failed()
 	}
 	a.silence.heard(asked, err)
+	if errors.Is(err, errDeaf) {
+		return fmt.Errorf("%w: %w", enact.ErrNotPermitted, err) // of a publish it must not say so
+	}
 	return err
 }
 

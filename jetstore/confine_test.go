@@ -1,12 +1,14 @@
 package jetstore_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -80,6 +82,59 @@ func TestStreamPerTenantConfines(t *testing.T) {
 		require.ErrorIs(t, err, enact.ErrNotPermitted, call)
 	})
 	require.Equal(t, before, b.state(t))
+}
+
+// A connection that was not given its tenant's inbox prefix hears no answers: it is told why.
+// And where it hears some only, an append of which it says that it was not made was not.
+func TestInboxPrefixIsMissing(t *testing.T) {
+	t.Parallel() // it waits for answers that do not come
+	perms := map[string]jetstore.Permissions{
+		"operator": permissionsFor(t, jetstore.RoleOperator, ""),
+		"a":        permissionsFor(t, jetstore.RoleWriter, "a"),
+		"few":      permissionsFor(t, jetstore.RoleWriter, "a"),
+	}
+	few := perms["few"]
+	few.Subscribe = []string{"few.*.1.*"} // the first inbox of a connection
+	perms["few"] = few
+	srv := natstest.Start(t, natstest.Options{
+		Extra: "authorization {\n" + users(t, perms) + "}\n", NATS: []nats.Option{nats.UserInfo("operator", password)},
+	})
+	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password))
+	require.NoError(t, err)
+	defer nc.Close()
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
+
+	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	_, err = jetstore.Connect(t.Context(), srv.URL(), jetstore.WithNATS(nats.UserInfo("a", password), quiet))
+	require.ErrorIs(t, err, enact.ErrNotPermitted)
+	require.ErrorContains(t, err, "inbox prefix")
+	require.ErrorContains(t, err, `"_INBOX.`)
+
+	s, err := jetstore.Connect(t.Context(), srv.URL(), jetstore.WithNATS(nats.UserInfo("few", password), nats.CustomInboxPrefix("few"), quiet))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
+	var appends sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range errs { // one after another: the first inbox is enough
+		_, err := s.Append(t.Context(), enact.ExecutionID(fmt.Sprint(i)), "a", enact.ExecutionStarted{})
+		require.NoError(t, err)
+	}
+	for i := range errs {
+		appends.Go(func() {
+			_, errs[i] = s.Append(t.Context(), enact.ExecutionID(fmt.Sprint(i)), "a", enact.ExecutionResumed{})
+		})
+	}
+	appends.Wait()
+	all, err := jetstore.Open(t.Context(), nc)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, all.Shutdown(context.Background())) }()
+	for i, err := range errs {
+		latest, _, loadErr := all.LatestSequence(t.Context(), enact.ExecutionID(fmt.Sprint(i)))
+		require.NoError(t, loadErr)
+		if !errors.Is(err, enact.ErrUnknownOutcome) {
+			require.Equal(t, err == nil, latest == 2, "%v", err)
+		}
+	}
 }
 
 // On a shared stream foreign writes are refused that name their subject, and foreign reads

@@ -139,7 +139,7 @@ func (a *app) examine(ctx context.Context, flags *doctorFlags) (doctor.Report, e
 
 // systemConn connects to the system account, if that is asked for.
 func (a *app) systemConn(flags *doctorFlags) (nc *nats.Conn, err error) {
-	opts := []nats.Option{nats.Name(programName), nats.Timeout(a.timeout), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
+	opts := []nats.Option{nats.Name(programName), nats.Timeout(a.timeout), unprinted}
 	switch {
 	case flags.systemContext == "" && flags.systemCreds == "":
 		return nil, nil

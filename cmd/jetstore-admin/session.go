@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,8 +99,11 @@ func (a *app) openStore(ctx context.Context, need access) (*jetstore.Store, erro
 	if err != nil {
 		return nil, err
 	}
-	return jetstore.Connect(ctx, c.server, append(opts, jetstore.WithContext(c.context), jetstore.WithNATS(natsOpts...))...)
+	return jetstore.Connect(ctx, c.server, append(opts, jetstore.WithContext(c.context), jetstore.WithNATS(natsOpts...), jetstore.WithNATS(unprinted))...)
 }
+
+// unprinted keeps nats.go from writing to stderr what the calls that it concerns return.
+var unprinted = nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
 
 // exists refuses a directory that is not there to a command that only reads.
 func (c *connectionFlags) exists(need access) error {
@@ -228,17 +232,19 @@ func (a *app) dial(ctx context.Context, opts ...nats.Option) (*session, error) {
 	return s, nil
 }
 
-// asyncError ends the questions that the server refused for want of permission. That
-// refusal comes apart from the request, and only the subject in its text says which is
-// meant.
-func (s *session) asyncError(_ *nats.Conn, _ *nats.Subscription, err error) {
+// asyncError ends the questions that the server refused for want of permission, or whose
+// answers the connection may not take. That refusal comes apart from the request, and only
+// the subject in its text says which is meant.
+func (s *session) asyncError(nc *nats.Conn, _ *nats.Subscription, err error) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return
 	}
+	// nats.go takes all answers by one subscription to an inbox.
+	deaf := strings.Contains(err.Error(), `Subscription to "`+cmp.Or(nc.Opts.InboxPrefix, "_INBOX")+".")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for q := range maps.Keys(s.asking) {
-		if strings.Contains(err.Error(), strconv.Quote(q.subject)) {
+		if deaf || strings.Contains(err.Error(), strconv.Quote(q.subject)) {
 			q.refuse(fmt.Errorf("%w: %w", enact.ErrNotPermitted, err))
 		}
 	}
