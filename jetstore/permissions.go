@@ -30,7 +30,8 @@ type Permissions struct {
 	Subscribe []string `json:"subscribe"` // allowed
 	// InboxPrefix is what the user's connections must be given by nats.CustomInboxPrefix,
 	// "" where the default will do. Users who could subscribe to each other's inboxes would
-	// see each other's answers.
+	// see each other's answers. Without it a connection hears none, and calls return
+	// enact.ErrNotPermitted.
 	InboxPrefix string `json:"inbox_prefix,omitempty"`
 }
 
