@@ -214,7 +214,7 @@ func openGroup(ctx context.Context, store *jetstore.Store, name string, mode Mod
 			return nil, err
 		}
 	}
-	return g, manage(ctx, store, func(ctx context.Context, at site) error {
+	err := manage(ctx, store, func(ctx context.Context, at site) error {
 		state, err := at.State(ctx, 0)
 		if err != nil {
 			return err
@@ -228,6 +228,10 @@ func openGroup(ctx context.Context, store *jetstore.Store, name string, mode Mod
 		g.floor = info.Acknowledged
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // Name returns the group's name.

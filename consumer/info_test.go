@@ -149,8 +149,12 @@ func TestStreamPerTenant(t *testing.T) {
 	require.NoError(t, err)
 
 	require.ErrorIs(t, consumer.Follow(t.Context(), s, consumer.Filter{}, new(seen).handle), enact.ErrTenantRequired)
-	_, err = consumer.OpenGroup(t.Context(), s, "g", consumer.Ordered, consumer.Filter{})
+	g, err := consumer.OpenGroup(t.Context(), s, "g", consumer.Ordered, consumer.Filter{})
 	require.ErrorIs(t, err, enact.ErrTenantRequired)
+	require.Nil(t, g)
+	marks, err := consumer.OpenKVCheckpoint(t.Context(), s, "marks")
+	require.ErrorIs(t, err, enact.ErrTenantRequired)
+	require.Nil(t, marks)
 	_, err = consumer.List(t.Context(), s)
 	require.ErrorIs(t, err, enact.ErrTenantRequired)
 	_, err = consumer.End(t.Context(), s)

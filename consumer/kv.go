@@ -73,7 +73,10 @@ func OpenKVCheckpoint(ctx context.Context, store *jetstore.Store, bucket string)
 	}
 	marks, _ := lru.New[string, mark](DefaultCacheSize)
 	c := &KVCheckpoint{store: store, bucket: bucket, marks: marks}
-	return c, manage(ctx, store, func(ctx context.Context, at site) error { return at.streamExists(ctx, c.stream()) })
+	if err := manage(ctx, store, func(ctx context.Context, at site) error { return at.streamExists(ctx, c.stream()) }); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func checkBucket(bucket string) error {
