@@ -155,7 +155,7 @@ power: ## servers and clusters lose power (needs root, to mount through FUSE; 1 
 DEPLOY := $(GO) run ./internal/cmd/deploy
 
 cluster: ## three servers without Docker, until Ctrl-C; TLS=1 with TLS
-	$(DEPLOY) cluster --dir $(CLUSTER_DIR) $(if $(TLS),--tls)
+	$(DEPLOY) cluster --dir "$(CLUSTER_DIR)" $(if $(TLS),--tls)
 
 COMPOSE  := docker compose -f docker-compose.yml $(if $(TLS),-f deploy/docker-compose.tls.yml) --profile monitoring
 SERVICES := n1 n2 n3 $(if $(MONITORING),exporter-n1 exporter-n2 exporter-n3 prometheus)
