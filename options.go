@@ -108,6 +108,7 @@ func (e Expectation) Holds(latest uint64) bool {
 	return true
 }
 
+// String describes the expectation for people, as in "sequence 7".
 func (e Expectation) String() string {
 	switch e.Kind {
 	case ExactSequence:

@@ -239,6 +239,7 @@ type Head struct {
 // the record. Its text is unpadded base64url, 43 bytes.
 type Chain [32]byte
 
+// String returns the value's text.
 func (c Chain) String() string { return base64.RawURLEncoding.EncodeToString(c[:]) }
 
 // MarshalText implements encoding.TextMarshaler.

@@ -18,6 +18,7 @@ import (
 // Mode is how the members of a group share its events.
 type Mode string
 
+// Modes of groups.
 const (
 	// Ordered groups have one active member, which handles the log in the order of
 	// positions, one event at a time; the others stand by. No event comes for the first

@@ -52,6 +52,7 @@ const (
 // Severity says what a finding means.
 type Severity string
 
+// Severities of findings.
 const (
 	// Fault: something is wrong.
 	Fault Severity = "fault"

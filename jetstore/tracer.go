@@ -28,6 +28,7 @@ const (
 	Duplicate
 )
 
+// String returns the occurrence's name, as in "stale answer".
 func (o Occurrence) String() string {
 	switch o {
 	case StaleAnswer:
