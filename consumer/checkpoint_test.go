@@ -147,11 +147,9 @@ func TestKVCheckpointConflict(t *testing.T) {
 	require.ErrorIs(t, one.Save(t.Context(), all[1]), consumer.ErrCheckpointConflict)
 
 	// In a subscriber a conflict is a failed attempt.
-	stale, fresh := openCheckpoint(t, s, "marks"), openCheckpoint(t, s, "marks")
-	_, err = stale.Done(t.Context(), all[2])
-	require.NoError(t, err)
-	require.NoError(t, fresh.Save(t.Context(), all[2]))
-	err = consumer.Follow(t.Context(), s, consumer.Filter{}, new(seen).handle, consumer.WithCheckpoint(stale), consumer.UntilLive())
+	err = consumer.Follow(t.Context(), s, consumer.Filter{}, func(ctx context.Context, ev enact.StoredEvent) error {
+		return openCheckpoint(t, s, "marks").Save(ctx, ev) // another process, meanwhile
+	}, consumer.WithCheckpoint(other), consumer.UntilLive())
 	require.ErrorIs(t, err, consumer.ErrCheckpointConflict)
 	require.ErrorIs(t, err, consumer.ErrHandler)
 }
@@ -208,4 +206,25 @@ func TestKVCheckpointRefusesBadInput(t *testing.T) {
 	_, err = c.Done(t.Context(), ev)
 	require.ErrorIs(t, err, enact.ErrInvalidOption)
 	require.ErrorContains(t, err, "something else")
+}
+
+// A member of an ordered group that becomes the active one again knows what another one has
+// stored in between: nothing that is done has an effect again, and nothing that is not counts
+// as another handler's.
+func TestKVCheckpointAfterAnotherMember(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	all := fill(t, s, "acme", 1)["acme/acme run 0"]
+	require.NoError(t, consumer.EnsureKVCheckpoint(t.Context(), s, "marks"))
+	members := []*consumer.KVCheckpoint{openCheckpoint(t, s, "marks"), openCheckpoint(t, s, "marks")}
+	for i, ev := range all {
+		active := members[i%2]
+		done, err := active.Done(t.Context(), ev)
+		require.NoError(t, err)
+		require.False(t, done)
+		require.NoError(t, active.Save(t.Context(), ev), "event %d", ev.Sequence)
+		// It is lost before it acknowledges the event, which the other one is sent again.
+		done, err = members[1-i%2].Done(t.Context(), ev)
+		require.NoError(t, err)
+		require.True(t, done, "event %d", ev.Sequence)
+	}
 }

@@ -99,15 +99,29 @@ func (c *KVCheckpoint) subject(ev enact.StoredEvent) string {
 
 // Done implements [Checkpoint].
 func (c *KVCheckpoint) Done(ctx context.Context, ev enact.StoredEvent) (bool, error) {
-	m, err := c.mark(ctx, c.subject(ev))
-	return err == nil && ev.Sequence <= m.sequence, err
+	subject := c.subject(ev)
+	// That an event is not done only the leader knows: another member of an ordered group
+	// may have been active since this process last looked.
+	m, ok := c.marks.Get(subject)
+	if !ok || ev.Sequence > m.sequence {
+		var err error
+		if m, err = c.look(ctx, subject); err != nil {
+			return false, err
+		}
+	}
+	return ev.Sequence <= m.sequence, nil
 }
 
-// mark returns the value of a key, as this process last stored it or as the leader has it.
-func (c *KVCheckpoint) mark(ctx context.Context, subject string) (m mark, err error) {
+// mark returns the value of a key, as this process last met it or as the leader has it.
+func (c *KVCheckpoint) mark(ctx context.Context, subject string) (mark, error) {
 	if m, ok := c.marks.Get(subject); ok {
 		return m, nil
 	}
+	return c.look(ctx, subject)
+}
+
+// look returns the value of a key as the leader has it.
+func (c *KVCheckpoint) look(ctx context.Context, subject string) (m mark, err error) {
 	// nats.go's KeyValue would ask any replica, which may be behind.
 	err = manage(ctx, c.store, func(ctx context.Context, at site) error {
 		var resp struct {
@@ -130,10 +144,14 @@ func (c *KVCheckpoint) mark(ctx context.Context, subject string) (m mark, err er
 		}
 		return nil
 	})
-	if err == nil {
-		c.marks.Add(subject, m)
+	if err != nil {
+		return m, err
 	}
-	return m, err
+	if met, ok := c.marks.Get(subject); ok && met.revision > m.revision {
+		return met, nil // by a leader that has lost its office without knowing it
+	}
+	c.marks.Add(subject, m)
+	return m, nil
 }
 
 // Save implements [Checkpoint].
