@@ -32,11 +32,11 @@ func (m *member) handle(ctx context.Context, _ string, _ *struct{}, h *held) (ag
 				return err
 			}
 		}
-		h.done, h.failures = n, 0
+		h.done, h.failures, h.givenUp = n, 0, nil
 		return nil
 	}
 	err = m.events(ctx, msg, h, pass)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return 0, nil // it is given back
 	}
 	if unreadable(err) {
@@ -91,8 +91,11 @@ func (m *member) attempt(ctx context.Context, h *held, ev enact.StoredEvent) err
 	if m.group.mode == Ordered && !m.pinned() {
 		return errDeposed
 	}
-	if most := cfg.maxDeliveries; most > 0 && h.before >= most {
-		return m.bury(ctx, ev, h.before, errNoAnswer)
+	switch most := cfg.maxDeliveries; {
+	case h.givenUp != nil:
+		return m.bury(ctx, h)
+	case most > 0 && h.before >= most:
+		return m.giveUp(ctx, h, ev, h.before, errNoAnswer)
 	}
 	err := cfg.pass(ctx, m.handler, ev, h.before+h.failures+1)
 	switch {
@@ -110,20 +113,36 @@ var errNoAnswer = errors.New("no member answered: it crashed, hung, was cut off 
 
 // failed counts a failed attempt and says whether there is to be another one.
 func (m *member) failed(ctx context.Context, h *held, ev enact.StoredEvent, cause error) error {
+	if h.givenUp != nil {
+		return m.bury(ctx, h)
+	}
 	cfg := &m.group.cfg
 	h.failures++
 	attempts := h.before + h.failures
 	if cfg.maxDeliveries > 0 && attempts >= cfg.maxDeliveries {
-		return m.bury(ctx, ev, attempts, cause)
+		return m.giveUp(ctx, h, ev, attempts, cause)
 	}
 	again := cfg.backoff[min(attempts, len(cfg.backoff))-1]
 	cfg.onFailure(Failure{Group: m.group.name, Err: cause, Again: again})
 	return &tryAgain{again}
 }
 
-// bury makes a dead letter of an event. Only when that is stored is it done with.
-func (m *member) bury(ctx context.Context, ev enact.StoredEvent, attempts int, cause error) error {
-	if err := m.storeDeadLetter(ctx, newDeadLetter(m.group.name, ev, attempts, cause)); err != nil {
+// givenUp is an event that is not tried any more, and its dead letter, which is to be stored.
+type givenUp struct {
+	letter DeadLetter
+	cause  error
+}
+
+// giveUp makes a dead letter of an event.
+func (m *member) giveUp(ctx context.Context, h *held, ev enact.StoredEvent, attempts int, cause error) error {
+	h.givenUp = &givenUp{newDeadLetter(m.group.name, ev, attempts, cause), cause}
+	return m.bury(ctx, h)
+}
+
+// bury stores the dead letter of an event that is given up. Only then is it done with.
+func (m *member) bury(ctx context.Context, h *held) error {
+	cause := h.givenUp.cause
+	if err := m.storeDeadLetter(ctx, h.givenUp.letter); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -122,6 +122,7 @@ type held struct {
 	events   []enact.StoredEvent // decoded; of a batch nil
 	done     uint64              // events that were handled, or have become dead letters
 	failures int                 // of the event behind those
+	givenUp  *givenUp            // that event, once it is not tried any more
 }
 
 // newHeld returns a record to hold. whole is false for one of a staged batch that is not its

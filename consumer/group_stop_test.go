@@ -1,0 +1,82 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/jetstore/embedded"
+)
+
+// An event that was handled while its member was told to end is acknowledged: it does not
+// come again.
+func TestGroupAcknowledgesWhatWasHandledAtTheEnd(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	for i := range 2 {
+		_, err := s.Append(t.Context(), "run", "acme", note(i))
+		require.NoError(t, err)
+	}
+	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
+		t.Run(string(mode), func(t *testing.T) {
+			g := openGroup(t, s, mode)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			require.NoError(t, g.Run(ctx, func(context.Context, enact.StoredEvent) error {
+				cancel()
+				return nil
+			}))
+			var got seen
+			stop := member(t, g, got.handle)
+			idle(t, g)
+			require.NoError(t, stop())
+			require.Len(t, got.events, 1)
+			require.Equal(t, uint64(2), got.events[0].Sequence)
+			require.NoError(t, g.Remove(t.Context()))
+		})
+	}
+}
+
+// An event that is given up is not tried again because its dead letter cannot be stored.
+func TestGroupTriesADeadLetterAgainAndNotTheEvent(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	_, err := s.Append(t.Context(), "run", "acme", note(1))
+	require.NoError(t, err)
+	js, err := jetstream.New(s.Conn())
+	require.NoError(t, err)
+	require.NoError(t, consumer.EnsureDeadLetters(t.Context(), s))
+	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
+		var calls, lost atomic.Int32
+		g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, consumer.MaxDeliveries(2), consumer.Backoff(time.Millisecond),
+			consumer.OnFailure(func(f consumer.Failure) {
+				if calls.Load() >= 2 && !f.DeadLetter {
+					lost.Add(1)
+				}
+			}))
+		require.NoError(t, err)
+		require.NoError(t, js.DeleteStream(t.Context(), s.StreamName()+"_DEAD"))
+		stop := member(t, g, func(context.Context, enact.StoredEvent) error {
+			calls.Add(1)
+			return errors.New("never")
+		})
+		eventually(t, "dead letters are lost", func() bool { return lost.Load() >= 3 })
+		require.NoError(t, consumer.EnsureDeadLetters(t.Context(), s))
+		idle(t, g)
+		require.NoError(t, stop())
+		require.Equal(t, int32(2), calls.Load())
+		letters := 0
+		for letter, err := range consumer.DeadLetters(t.Context(), s, g.Name()) {
+			require.NoError(t, err)
+			require.Equal(t, 2, letter.Attempts)
+			require.Contains(t, letter.Reason, "never")
+			letters++
+		}
+		require.Equal(t, 1, letters)
+	}
+}
