@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/enactlog/enact"
@@ -34,7 +35,8 @@ type follower struct {
 
 	feed        *feed
 	incarnation string
-	target      uint64 // position of the log's last record at the start
+	target      uint64      // position of the log's last record at the start
+	caughtUp    atomic.Bool // all records up to the target were read
 	window      *window
 	pool        *pool[history, unit]
 	reported    Token
@@ -122,6 +124,9 @@ func (f *follower) read(ctx context.Context) error {
 		}
 		if f.feed.position >= f.target {
 			f.feed.hurry = false
+			if !f.caughtUp.Swap(true) {
+				f.window.signal()
+			}
 			if f.cfg.untilLive {
 				return f.awaitLive(ctx)
 			}
@@ -185,6 +190,7 @@ func (f *follower) place(ctx context.Context, m item) (*entry, error) {
 
 func (f *follower) queue(u unit) {
 	u.entry.open.Store(false)
+	u.entry.last = u.one.position
 	u.skip = u.entry.events.Load()
 	f.units = append(f.units, keyed[unit]{key: u.one.Subject, unit: u})
 }
@@ -208,10 +214,11 @@ func (f *follower) awaitLive(ctx context.Context) error {
 }
 
 // isLive reports whether everything is handled that the log held at the start. A batch
-// that is still open was not whole then.
+// that is open when all of that is read was not whole then.
 func (f *follower) isLive() bool {
+	caughtUp := f.caughtUp.Load()
 	next, _, open := f.window.reached()
-	return next > f.target || open
+	return next > f.target || open && caughtUp
 }
 
 // handle handles a unit in a worker of the pool.

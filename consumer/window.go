@@ -29,6 +29,7 @@ type window struct {
 // entry is a record in a window.
 type entry struct {
 	position uint64
+	last     uint64 // position up to which the record stands for others of its batch
 	size     int64
 	events   atomic.Uint64 // events of the record that were handled
 	open     atomic.Bool   // of a staged batch whose last record has not come
@@ -64,7 +65,7 @@ func (w *window) tryAdd(position uint64, size int) *entry {
 	if w.end-w.first == uint64(len(w.ring)) || held > 0 && held+int64(size) > w.bytesLimit {
 		return nil
 	}
-	e := &entry{position: position, size: int64(size)}
+	e := &entry{position: position, last: position, size: int64(size)}
 	w.bytes.Add(e.size)
 	w.ring[w.end%uint64(len(w.ring))] = e
 	w.end++
@@ -78,7 +79,7 @@ func (w *window) advance() {
 		if !(*at).done.Load() {
 			return
 		}
-		w.moveTo((*at).position + 1)
+		w.moveTo((*at).last + 1)
 		*at = nil
 		w.first++
 	}
