@@ -107,7 +107,8 @@ func UntilLive() FollowOption {
 
 // SkipCorrupt leaves out the rest of an execution whose history is corrupt or cannot be
 // read, instead of ending the Follow, and calls report with the error, from several
-// goroutines. The execution may be reported again after the cache has forgotten it.
+// goroutines, once for an execution. The ids of these executions are kept until the Follow
+// ends, beside what [WithCacheSize] bounds.
 func SkipCorrupt(report func(err error)) FollowOption {
 	return followOption(func(c *followConfig) error {
 		if report == nil {

@@ -40,6 +40,9 @@ type follower struct {
 	window      *window
 	pool        *pool[history, unit]
 	reported    Token
+	// Subjects of executions that cannot be read, of which nothing more is passed on. The
+	// pool may forget such an execution, which then is like any other that is new.
+	spoiled sync.Map
 
 	// Of the goroutine that reads.
 	asm   assembler
@@ -108,11 +111,7 @@ func callersEnd(ctx context.Context, err error) error {
 func (f *follower) remember(h *history) { h.floor, h.chained = f.floor, f.cfg.chained }
 
 // forget is called with what was known of an execution that the pool forgets.
-func (f *follower) forget(h *history) {
-	if !h.spoiled {
-		f.floor = max(f.floor, h.end())
-	}
-}
+func (f *follower) forget(h *history) { f.floor = max(f.floor, h.end()) }
 
 // read takes records from the feed until ctx ends, an error lasts or, if so asked,
 // everything is read that there was.
@@ -223,14 +222,14 @@ func (f *follower) isLive() bool {
 
 // handle handles a unit in a worker of the pool.
 func (f *follower) handle(ctx context.Context, key string, h *history, u unit) (time.Duration, error) {
-	if !h.spoiled {
+	if _, spoiled := f.spoiled.Load(key); !spoiled {
 		err := f.process(ctx, key, h, u)
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
 			return 0, nil // it is not done with, and nobody will go on
 		case f.cfg.skipReport != nil && unreadable(err):
-			h.spoiled = true
+			f.spoiled.Store(key, nil)
 			f.cfg.skipReport(err)
 		default:
 			return 0, err

@@ -20,7 +20,6 @@ type history struct {
 	tail    record.Tail
 	proven  bool // tail has a number, an origin and a chain value
 	chained bool // the chain value is checked
-	spoiled bool // the history is corrupt: nothing more of it is passed on
 }
 
 // known reports whether records of the execution were passed on.
