@@ -122,7 +122,7 @@ func confirmed(ctx context.Context, l link, seen uint64, r recentReads) error {
 	reached := false
 	for p := (pause{}); ; {
 		err := r.read(ctx)
-		if errors.Is(err, enact.ErrCorrupt) && !reached {
+		if errors.Is(err, enact.ErrCorrupt) && !errors.Is(err, ErrHandler) && !reached {
 			var end uint64
 			if end, err = r.end(ctx); err == nil && end >= seen {
 				reached = true

@@ -41,14 +41,15 @@ func TestCorruptionIsConfirmed(t *testing.T) {
 		reads []error
 		want  error
 	}{
-		"right at once":    {reads: []error{nil}},
-		"an old answer":    {ends: []uint64{7, 7, 9}, reads: []error{corrupt, corrupt, corrupt, nil}},
-		"caught up":        {ends: []uint64{7}, reads: []error{corrupt, nil}},
-		"really so":        {ends: []uint64{9}, reads: []error{corrupt, corrupt}, want: enact.ErrCorrupt},
-		"old, then really": {ends: []uint64{5, 12}, reads: []error{corrupt, corrupt, corrupt}, want: enact.ErrCorrupt},
-		"no answer":        {reads: []error{context.DeadlineExceeded, nil}},
-		"of the handler":   {reads: []error{&HandlerError{Err: context.DeadlineExceeded}}, want: ErrHandler},
-		"another error":    {reads: []error{enact.ErrClosed}, want: enact.ErrClosed},
+		"right at once":        {reads: []error{nil}},
+		"an old answer":        {ends: []uint64{7, 7, 9}, reads: []error{corrupt, corrupt, corrupt, nil}},
+		"caught up":            {ends: []uint64{7}, reads: []error{corrupt, nil}},
+		"really so":            {ends: []uint64{9}, reads: []error{corrupt, corrupt}, want: enact.ErrCorrupt},
+		"old, then really":     {ends: []uint64{5, 12}, reads: []error{corrupt, corrupt, corrupt}, want: enact.ErrCorrupt},
+		"no answer":            {reads: []error{context.DeadlineExceeded, nil}},
+		"of the handler":       {reads: []error{&HandlerError{Err: context.DeadlineExceeded}}, want: ErrHandler},
+		"what a handler reads": {reads: []error{&HandlerError{Err: corrupt}}, want: ErrHandler},
+		"another error":        {reads: []error{enact.ErrClosed}, want: enact.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := confirmed(t.Context(), &fakeLink{}, 9, recentReads{
