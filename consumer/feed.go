@@ -173,18 +173,19 @@ func (f *feed) served(ctx context.Context, a arrival) bool {
 	if err != nil || state.Last <= max(f.checked, f.position) {
 		return true // nothing new, or nobody to ask
 	}
-	f.owed, f.owedAt = f.lacks(ctx, max(f.checked, f.position)+1), time.Now()
-	if f.owed == 0 {
+	owed, err := f.lacks(ctx, max(f.checked, f.position)+1)
+	if f.owed, f.owedAt = owed, time.Now(); owed == 0 && err == nil {
 		f.checked = state.Last
 	}
 	return true
 }
 
 // lacks asks the leader for the first message from a position on that the feed is
-// meant to deliver. It returns 0 if there is none, or nobody to ask.
-func (f *feed) lacks(ctx context.Context, from uint64) (position uint64) {
+// meant to deliver. It returns 0 if there is none, and an error if it may be that there is
+// one before.
+func (f *feed) lacks(ctx context.Context, from uint64) (position uint64, failed error) {
 	if len(f.cfg.filters) == 0 {
-		return from
+		return from, nil
 	}
 	for _, filter := range f.cfg.filters {
 		var resp struct {
@@ -196,8 +197,11 @@ func (f *feed) lacks(ctx context.Context, from uint64) (position uint64) {
 		if at := resp.Message.Sequence; err == nil && (position == 0 || at < position) {
 			position = at
 		}
+		if err != nil && !hasCode(err, codeMessageNotFound) && !lasting(err) {
+			failed = err
+		}
 	}
-	return position
+	return position, failed
 }
 
 // drop gives the consumer up.

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact/internal/record"
+	"github.com/enactlog/enact/jetstore"
 )
 
 // stagedRecord is a record of a staged batch, of which only the header is looked at.
@@ -40,4 +42,39 @@ func TestABatchThatIsBeingReadIsNotLive(t *testing.T) {
 	require.True(t, f.isLive())
 	// And the point is behind the whole batch: from within it all of it would come again.
 	require.Equal(t, uint64(13), f.token().Position())
+}
+
+// leaderLink plays a leader that has one record, and does not answer at first.
+type leaderLink struct {
+	fakeLink
+	last, has uint64
+	away      int // requests that are not answered
+}
+
+func (l *leaderLink) State(context.Context, time.Duration) (jetstore.StreamState, error) {
+	return jetstore.StreamState{Last: l.last}, nil
+}
+
+func (l *leaderLink) Request(_ context.Context, _ string, _, into any) error {
+	if l.away--; l.away >= 0 {
+		return errors.New("no answer")
+	}
+	into.(*struct {
+		Message struct {
+			Sequence uint64 `json:"seq"`
+		} `json:"message"`
+	}).Message.Sequence = l.has
+	return nil
+}
+
+// A consumer that does not deliver what the leader has is replaced, also if the leader was
+// once not to be asked what that is.
+func TestAFeedAsksAgainWhatItLacks(t *testing.T) {
+	leader := &leaderLink{last: 9, has: 7, away: 2}
+	f := &feed{site: site{link: leader, stream: "LOG"}, cfg: feedConfig{filters: []string{"enact.acme.run"}}, position: 5}
+	beat := arrival{lastStream: 5}
+	require.True(t, f.served(t.Context(), beat), "no answer")
+	require.True(t, f.served(t.Context(), beat), "no answer")
+	require.True(t, f.served(t.Context(), beat), "it may be on its way")
+	require.False(t, f.served(t.Context(), beat))
 }
