@@ -102,8 +102,10 @@ type tail struct {
 var errDone = errors.New("consumer: done")
 
 func (t *tail) follow(ctx context.Context) error {
-	// Asked before the history is read: what is appended behind it the feed delivers.
-	state, err := retry(ctx, t, func() (jetstore.StreamState, error) { return t.State(ctx, t.cfg.heartbeat) })
+	// Asked before the history is read: what is appended behind it the feed delivers. And
+	// asked of the server, not of what another subscriber was told: the stream may have been
+	// made anew since.
+	state, err := retry(ctx, t, func() (jetstore.StreamState, error) { return t.State(ctx, 0) })
 	if err != nil {
 		return err
 	}
@@ -244,6 +246,9 @@ func (t *tail) ended(ctx context.Context) error {
 func (t *tail) pass(ctx context.Context, ev enact.StoredEvent) error {
 	if ev.Sequence <= t.last {
 		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	t.last = ev.Sequence
 	delivered(ctx, t.store, &ev)
