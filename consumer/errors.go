@@ -21,6 +21,8 @@ var (
 	ErrHandler = errors.New("consumer: handler failed")
 	// ErrHandlerPanic is matched by a [*HandlerError] for a panic.
 	ErrHandlerPanic = errors.New("consumer: handler panicked")
+	// ErrPanic is matched by [*PanicError].
+	ErrPanic = errors.New("consumer: panic")
 	// ErrGroupConfig is matched by [*GroupConfigError].
 	ErrGroupConfig = errors.New("consumer: group has other settings")
 	// ErrNotFound is returned for a consumer or group that does not exist.
@@ -91,6 +93,17 @@ func (e *HandlerError) Unwrap() []error {
 	}
 	return []error{ErrHandler, ErrHandlerPanic}
 }
+
+// PanicError is a panic of something else than a handler or a [Checkpoint] that a
+// subscriber was given: of [OnCaughtUp], [OnLive], [OnProgress], [SkipCorrupt] or
+// [OnFailure], or of a codec. It ends the subscriber. errors.Is(err, ErrPanic).
+type PanicError struct {
+	Panic any    // what it panicked with
+	Stack []byte // of the panic
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("consumer: panic: %v", e.Panic) }
+func (e *PanicError) Unwrap() error { return ErrPanic }
 
 // GroupConfigError names every setting in which a group on the server differs from what
 // was asked for. errors.Is(err, ErrGroupConfig).

@@ -79,7 +79,7 @@ func (f *follower) run(callers context.Context, filter Filter) error {
 	})
 	var reports sync.WaitGroup
 	reports.Go(func() {
-		if err := f.report(ctx); err != nil {
+		if err := guarded(func() error { return f.report(ctx) }); err != nil {
 			stop(err)
 		}
 	})
@@ -92,7 +92,7 @@ func (f *follower) run(callers context.Context, filter Filter) error {
 	reports.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(callers), finalTimeout)
 	defer cancel()
-	reportErr := f.reportProgress(last)
+	reportErr := guarded(func() error { return f.reportProgress(last) })
 	if err = callersEnd(callers, err); err == nil || err == errLive {
 		err = reportErr
 	}

@@ -31,22 +31,11 @@ func (h Handler) call(ctx context.Context, ev enact.StoredEvent, attempt int) er
 		ctx = context.WithValue(ctx, attemptKey{}, attempt)
 	}
 	panicked, err := h.try(ctx, ev)
-	switch {
-	case panicked != nil:
-		panicked.Event, panicked.Attempt = ev, attempt
-		return panicked
-	case err != nil:
-		return &HandlerError{Event: ev, Attempt: attempt, Err: err}
-	}
-	return nil
+	return failedAttempt(ev, attempt, panicked, err)
 }
 
-func (h Handler) try(ctx context.Context, ev enact.StoredEvent) (panicked *HandlerError, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			panicked = &HandlerError{Panic: v, Stack: debug.Stack()}
-		}
-	}()
+func (h Handler) try(ctx context.Context, ev enact.StoredEvent) (panicked *PanicError, err error) {
+	defer caught(&panicked)
 	return nil, h(ctx, ev)
 }
 
@@ -54,23 +43,59 @@ func (h Handler) try(ctx context.Context, ev enact.StoredEvent) (panicked *Handl
 // checkpoint of it.
 func (c *handling) pass(ctx context.Context, h Handler, ev enact.StoredEvent, attempt int) error {
 	if c.checkpoint != nil {
-		if done, err := c.checkpoint.Done(ctx, ev); err != nil || done {
-			return checkpointError(ev, attempt, err)
+		done, panicked, err := c.done(ctx, ev)
+		if done || panicked != nil || err != nil {
+			return failedAttempt(ev, attempt, panicked, err)
 		}
 	}
 	if err := h.call(ctx, ev, attempt); err != nil {
 		return err
 	}
 	if c.checkpoint != nil {
-		return checkpointError(ev, attempt, c.checkpoint.Save(ctx, ev))
+		panicked, err := c.save(ctx, ev)
+		return failedAttempt(ev, attempt, panicked, err)
 	}
 	return nil
 }
 
-// checkpointError makes a failed attempt of what a checkpoint returned.
-func checkpointError(ev enact.StoredEvent, attempt int, err error) error {
-	if err == nil {
-		return nil
+func (c *handling) done(ctx context.Context, ev enact.StoredEvent) (done bool, panicked *PanicError, err error) {
+	defer caught(&panicked)
+	done, err = c.checkpoint.Done(ctx, ev)
+	return done, nil, err
+}
+
+func (c *handling) save(ctx context.Context, ev enact.StoredEvent) (panicked *PanicError, err error) {
+	defer caught(&panicked)
+	return nil, c.checkpoint.Save(ctx, ev)
+}
+
+// failedAttempt makes a failed attempt of what a handler or a checkpoint returned, or
+// panicked with.
+func failedAttempt(ev enact.StoredEvent, attempt int, panicked *PanicError, err error) error {
+	switch {
+	case panicked != nil:
+		return &HandlerError{Event: ev, Attempt: attempt, Panic: panicked.Panic, Stack: panicked.Stack}
+	case err != nil:
+		return &HandlerError{Event: ev, Attempt: attempt, Err: err}
 	}
-	return &HandlerError{Event: ev, Attempt: attempt, Err: err}
+	return nil
+}
+
+// caught is to be deferred: it makes an error of a panic.
+func caught(panicked **PanicError) {
+	if v := recover(); v != nil {
+		*panicked = &PanicError{Panic: v, Stack: debug.Stack()}
+	}
+}
+
+// guarded calls f, and returns its error or its panic.
+func guarded(f func() error) error {
+	panicked, err := func() (panicked *PanicError, err error) {
+		defer caught(&panicked)
+		return nil, f()
+	}()
+	if panicked != nil {
+		return panicked
+	}
+	return err
 }

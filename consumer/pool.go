@@ -133,8 +133,13 @@ func (p *pool[L, U]) work(ctx context.Context) {
 			p.fail(errGoexit)
 		}
 	}()
-	p.loop(ctx)
-	returned = true
+	err := guarded(func() error {
+		p.loop(ctx)
+		return nil
+	})
+	if returned = true; err != nil {
+		p.fail(err)
+	}
 }
 
 // errGoexit says that a unit ended its goroutine, as a test's FailNow does.

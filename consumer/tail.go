@@ -119,7 +119,13 @@ func (t *tail) follow(ctx context.Context) error {
 		}
 	}
 	if t.cfg.caughtUp != nil {
-		t.cfg.caughtUp(t.last)
+		err := guarded(func() error {
+			t.cfg.caughtUp(t.last)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	feed := &feed{site: t.site, incarnation: state.Incarnation, position: max(t.end.Position, state.Last), cfg: feedConfig{
 		common: t.cfg.common, kind: KindTail, batch: tailBatch, bytes: tailBytes,
