@@ -21,7 +21,8 @@ import (
 // have events of one execution at the same time: there a checkpoint must know each event.
 //
 // Its methods are called from several goroutines, for one execution in one process from
-// one at a time. Their errors and panics are failed attempts of the handler.
+// one at a time. Their errors and panics are failed attempts of the handler. The context of
+// Save ends later than the subscriber, by 10 s at most, so that a stop repeats nothing.
 type Checkpoint interface {
 	// Done reports whether the effects of the event are stored.
 	Done(ctx context.Context, ev enact.StoredEvent) (bool, error)

@@ -228,3 +228,49 @@ func TestKVCheckpointAfterAnotherMember(t *testing.T) {
 		require.True(t, done, "event %d", ev.Sequence)
 	}
 }
+
+// A mark is saved for an event that was handled while the subscriber ended, whether its
+// context ends or the store is shut down.
+func TestCheckpointIsSavedAtTheEnd(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	run := s.Execution("acme", "run")
+	require.NoError(t, consumer.EnsureKVCheckpoint(t.Context(), s, "marks"))
+	for name, end := range map[string]func(cancel func(), store *jetstore.Store){
+		"context": func(cancel func(), _ *jetstore.Store) { cancel() },
+		"store": func(_ func(), store *jetstore.Store) {
+			att, err := store.Attach()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			closing := att.Closing()
+			att.Close()
+			go func() { _ = store.Shutdown(context.Background()) }()
+			<-closing
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token, err := consumer.End(t.Context(), s)
+			require.NoError(t, err)
+			receipt, err := run.Append(t.Context(), note(1))
+			require.NoError(t, err)
+			store, err := jetstore.Open(t.Context(), s.Conn(), jetstore.WithMemoryStorage())
+			require.NoError(t, err)
+			defer func() { require.NoError(t, store.Shutdown(context.Background())) }()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			err = consumer.Follow(ctx, store, consumer.Filter{}, func(context.Context, enact.StoredEvent) error {
+				end(cancel, store)
+				return nil
+			}, consumer.FromToken(token), consumer.WithCheckpoint(openCheckpoint(t, store, "marks")))
+			if name == "store" {
+				require.ErrorIs(t, err, enact.ErrClosed)
+			} else {
+				require.NoError(t, err)
+			}
+			done, err := openCheckpoint(t, s, "marks").Done(t.Context(), enact.StoredEvent{TenantID: "acme", ExecutionID: "run", Sequence: receipt.Last})
+			require.NoError(t, err)
+			require.True(t, done)
+		})
+	}
+}

@@ -71,7 +71,7 @@ func (f *follower) run(callers context.Context, filter Filter) error {
 	f.from = Token{incarnation: f.incarnation, next: f.feed.position + 1, done: skip}
 	f.window = newWindow(f.cfg.window, int64(f.cfg.bytes), f.from.next, f.from.done)
 
-	ctx, stop := context.WithCancelCause(callers)
+	ctx, stop := context.WithCancelCause(f.within(callers))
 	defer stop(nil)
 	f.pool = newPool(ctx, poolConfig[history, unit]{
 		workers: f.cfg.workers, inOrder: f.cfg.workers == 1, keep: f.cfg.cache,

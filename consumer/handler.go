@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"runtime/debug"
+	"time"
 
 	"github.com/enactlog/enact"
 )
@@ -64,9 +65,14 @@ func (c *handling) done(ctx context.Context, ev enact.StoredEvent) (done bool, p
 	return done, nil, err
 }
 
+// save has the checkpoint note an event that was handled. That does not end with the
+// subscriber: each stop would cost an event whose effects happen again.
 func (c *handling) save(ctx context.Context, ev enact.StoredEvent) (panicked *PanicError, err error) {
 	defer caught(&panicked)
-	return nil, c.checkpoint.Save(ctx, ev)
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(finalTimeout, cancel) })()
+	return nil, c.checkpoint.Save(last, ev)
 }
 
 // failedAttempt makes a failed attempt of what a handler or a checkpoint returned, or

@@ -175,10 +175,13 @@ func manage(ctx context.Context, store *jetstore.Store, f func(context.Context, 
 		return err
 	}
 	defer att.Close()
+	return siteOf(att).manage(ctx, f)
+}
+
+func (s site) manage(ctx context.Context, f func(context.Context, site) error) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	at := siteOf(att)
-	_, err = retry(ctx, at, func() (struct{}, error) { return struct{}{}, f(ctx, at) })
+	_, err := retry(ctx, s, func() (struct{}, error) { return struct{}{}, f(ctx, s) })
 	return err
 }
 

@@ -86,6 +86,15 @@ func checkBucket(bucket string) error {
 	return nil
 }
 
+// manage is manage in general; what a subscriber of the store asks for it does in its name, also
+// while the store is being shut down.
+func (c *KVCheckpoint) manage(ctx context.Context, f func(context.Context, site) error) error {
+	if at, ok := siteWithin(ctx, c.store); ok {
+		return at.manage(ctx, f)
+	}
+	return manage(ctx, c.store, f)
+}
+
 // inOrder says that the checkpoint needs events in order.
 func (c *KVCheckpoint) inOrder() {}
 
@@ -123,7 +132,7 @@ func (c *KVCheckpoint) mark(ctx context.Context, subject string) (mark, error) {
 // look returns the value of a key as the leader has it.
 func (c *KVCheckpoint) look(ctx context.Context, subject string) (m mark, err error) {
 	// nats.go's KeyValue would ask any replica, which may be behind.
-	err = manage(ctx, c.store, func(ctx context.Context, at site) error {
+	err = c.manage(ctx, func(ctx context.Context, at site) error {
 		var resp struct {
 			Message struct {
 				Sequence uint64 `json:"seq"`
@@ -165,7 +174,7 @@ func (c *KVCheckpoint) Save(ctx context.Context, ev enact.StoredEvent) error {
 	msg.Data = strconv.AppendUint(nil, ev.Sequence, 10)
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(m.revision, 10))
 	revision := uint64(0)
-	err = manage(ctx, c.store, func(ctx context.Context, at site) error {
+	err = c.manage(ctx, func(ctx context.Context, at site) error {
 		revision, err = at.publish(ctx, msg, c.stream())
 		return err
 	})

@@ -148,7 +148,7 @@ func (m *member) run(ctx context.Context) error {
 
 func (m *member) spell(ctx context.Context) error {
 	m.held, m.pin, m.order = make(map[uint64]*held), "", order{}
-	ctx, stop := context.WithCancelCause(ctx)
+	ctx, stop := context.WithCancelCause(m.within(ctx))
 	defer stop(nil)
 	workers := m.group.cfg.workers
 	if m.group.mode == Ordered {

@@ -49,6 +49,24 @@ func siteOf(att *jetstore.Attachment) site {
 	return site{link: att, nc: store.Conn(), stream: store.StreamName(), prefix: store.APIPrefix()}
 }
 
+// siteKey is the key of a subscriber's site in its handler's context.
+type siteKey struct{}
+
+// within returns a context by which a checkpoint in a NATS bucket finds the site. Its own
+// way to the store may be closed already while the subscriber ends.
+func (s site) within(ctx context.Context) context.Context {
+	return context.WithValue(ctx, siteKey{}, s)
+}
+
+// siteWithin returns the site of the store's subscriber to whose handler ctx belongs.
+func siteWithin(ctx context.Context, store *jetstore.Store) (at site, ok bool) {
+	if at, ok = ctx.Value(siteKey{}).(site); !ok {
+		return at, false
+	}
+	att, ok := at.link.(*jetstore.Attachment)
+	return at, ok && att.Store() == store
+}
+
 func hasCode(err error, code jetstream.ErrorCode) bool {
 	apiErr, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && apiErr.ErrorCode == code
