@@ -314,10 +314,10 @@ func (f *feed) begin(ctx context.Context, s start) (skip, last uint64, err error
 		f.from = s.time
 	case startToken:
 		t := s.token
-		switch {
-		case t.incarnation != state.Incarnation:
-			return 0, 0, &StreamChangedError{Stream: f.stream, Want: t.incarnation, Have: state.Incarnation}
-		case t.next < state.First:
+		if err := t.admit(ctx, f, f.stream, state); err != nil {
+			return 0, 0, err
+		}
+		if t.next < state.First {
 			// Only Rewind makes such a token: the log loses nothing.
 			t.next, t.done = state.First, 0
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -49,10 +50,14 @@ type leaderLink struct {
 	fakeLink
 	last, has uint64
 	away      int // requests that are not answered
+	old       int // questions for the state that a deposed leader answers, with an older one
 }
 
 func (l *leaderLink) State(context.Context, time.Duration) (jetstore.StreamState, error) {
-	return jetstore.StreamState{Last: l.last}, nil
+	if l.old--; l.old >= 0 {
+		return jetstore.StreamState{Incarnation: "i", Last: l.last - 1}, nil
+	}
+	return jetstore.StreamState{Incarnation: "i", Last: l.last}, nil
 }
 
 func (l *leaderLink) Request(_ context.Context, _ string, _, into any) error {
@@ -77,4 +82,25 @@ func TestAFeedAsksAgainWhatItLacks(t *testing.T) {
 	require.True(t, f.served(t.Context(), beat), "no answer")
 	require.True(t, f.served(t.Context(), beat), "it may be on its way")
 	require.False(t, f.served(t.Context(), beat))
+}
+
+// A token that the log has not reached is refused, once no leader can be one that was deposed:
+// what has taken the place of what it has seen would be passed over.
+func TestATokenBehindTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leader := &leaderLink{last: 9, old: 3}
+		admit := func(token Token) error {
+			state, err := leader.State(t.Context(), 0)
+			require.NoError(t, err)
+			return token.admit(t.Context(), leader, "LOG", state)
+		}
+		require.NoError(t, admit(Token{incarnation: "i", next: 10}))
+		require.ErrorIs(t, admit(Token{incarnation: "other", next: 1}), ErrStreamChanged)
+		refused, ok := errors.AsType[*TokenError](admit(Token{incarnation: "i", next: 11}))
+		require.True(t, ok)
+		require.Contains(t, refused.Reason, "is of position 11, and stream LOG ends at 9")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, Token{incarnation: "i", next: 11}.admit(ctx, leader, "LOG", jetstore.StreamState{Incarnation: "i"}), context.Canceled)
+	})
 }

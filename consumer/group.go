@@ -285,9 +285,12 @@ func (g *Group) ensure(ctx context.Context, at site, s start, state jetstore.Str
 			if again {
 				cfg.Metadata[metaRemade] = "true"
 			}
-			if err := setStart(cfg, at.stream, s, state); err != nil {
-				return nil, err
+			if s.kind == startToken {
+				if err := s.token.admit(ctx, at, at.stream, state); err != nil {
+					return nil, err
+				}
 			}
+			setStart(cfg, s, state)
 			info, err = at.createConsumer(ctx, cfg, "create")
 			if hasCode(err, codeConsumerExists) {
 				continue // made by another member in between
@@ -351,7 +354,7 @@ func differences(have, want *jetstream.ConsumerConfig) (problems []GroupProblem,
 
 // setStart sets where a new consumer begins. A token in the middle of a record begins
 // with that record: a group delivers at least once.
-func setStart(cfg *jetstream.ConsumerConfig, stream string, s start, state jetstore.StreamState) error {
+func setStart(cfg *jetstream.ConsumerConfig, s start, state jetstore.StreamState) {
 	cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 	switch s.kind {
 	case startBeginning:
@@ -361,10 +364,6 @@ func setStart(cfg *jetstream.ConsumerConfig, stream string, s start, state jetst
 	case startTime:
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.time
 	case startToken:
-		if s.token.incarnation != state.Incarnation {
-			return &StreamChangedError{Stream: stream, Want: s.token.incarnation, Have: state.Incarnation}
-		}
 		cfg.OptStartSeq = max(s.token.next, state.First)
 	}
-	return nil
 }

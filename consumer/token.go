@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"strings"
+	"time"
 
 	"github.com/enactlog/enact/jetstore"
 )
@@ -56,6 +58,35 @@ func End(ctx context.Context, store *jetstore.Store) (Token, error) {
 		return Token{}, err
 	}
 	return Token{incarnation: state.Incarnation, next: state.Last + 1}, nil
+}
+
+// deposed is for how long a leader that has lost its office may answer without knowing
+// it (server/raft.go: lostQuorumInterval, and lostQuorumCheck for seeing it), and a bit more.
+const deposed = 22 * time.Second
+
+// admit checks a token against the stream, of which state is what a leader has said. The log
+// loses nothing, so a point that it has not reached is one of a log that has been restored
+// from an earlier copy: what was appended since must not be passed over.
+func (t Token) admit(ctx context.Context, l link, stream string, state jetstore.StreamState) error {
+	for p, began := (pause{}), time.Now(); ; {
+		switch {
+		case t.incarnation != state.Incarnation:
+			return &StreamChangedError{Stream: stream, Want: t.incarnation, Have: state.Incarnation}
+		case t.next <= state.Last+1:
+			return nil
+		case time.Since(began) > deposed:
+			return &TokenError{
+				Token: t.String(), Reason: fmt.Sprintf("is of position %d, and stream %s ends at %d: it was restored from an earlier copy", t.next, stream, state.Last),
+			}
+		}
+		err := p.wait(ctx, l)
+		if err == nil {
+			state, err = retry(ctx, l, func() (jetstore.StreamState, error) { return l.State(ctx, 0) })
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // String returns the token's text, "" for the zero Token.
