@@ -45,6 +45,7 @@ type follower struct {
 	spoiled sync.Map
 
 	// Of the goroutine that reads.
+	begun bool // a record has come
 	asm   assembler
 	from  Token         // where it began
 	units []keyed[unit] // for the pool
@@ -145,6 +146,12 @@ func (f *follower) read(ctx context.Context) error {
 
 // take gives a record a place in the window and makes it part of a unit.
 func (f *follower) take(ctx context.Context, m item) error {
+	if !f.begun && f.cfg.start.kind == startTime {
+		// What precedes it was stored before that time, also what the consumer's replica did
+		// not have yet when the consumer was made. The pool has nothing yet.
+		f.floor = max(f.floor, m.position-1)
+	}
+	f.begun = true
 	p, staged := placeOf(m)
 	if f.asm.open != nil && !(staged && f.asm.continues(m, p)) {
 		f.queue(f.asm.breakOff())
@@ -252,8 +259,10 @@ func (f *follower) process(ctx context.Context, key string, h *history, u unit) 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if n++; n <= u.skip {
-			return nil
+		if ev.Position >= u.first { // else it was missing before the unit, which it is no part of
+			if n++; n <= u.skip {
+				return nil
+			}
 		}
 		if f.selects == nil || f.selects(ev.Event) {
 			if err := f.cfg.pass(ctx, f.handler, ev, 1); err != nil {

@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
+	"github.com/enactlog/enact/jetstore/embedded"
 )
 
 // stagedRecord is a record of a staged batch, of which only the header is looked at.
@@ -103,4 +106,85 @@ func TestATokenBehindTheEnd(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, Token{incarnation: "i", next: 11}.admit(ctx, leader, "LOG", jetstore.StreamState{Incarnation: "i"}), context.Canceled)
 	})
+}
+
+// logFollower is a Follow of a log that begins with position next, and is given its records by
+// hand, one worker after another.
+func logFollower(t *testing.T, s *jetstore.Store, next uint64, begins start, h Handler) (f *follower, take func(position uint64) error) {
+	t.Helper()
+	att, err := s.Attach()
+	require.NoError(t, err)
+	t.Cleanup(att.Close)
+	f = &follower{
+		reader: reader{site: siteOf(att), store: s}, handler: h, cfg: followConfig{handling: newHandling(), start: begins},
+		window: newWindow(8, 1<<20, next, 0), from: Token{next: next}, floor: next - 1,
+	}
+	failed := make(chan error, 1)
+	f.pool = newPool(t.Context(), poolConfig[history, unit]{
+		workers: 1, inOrder: true, keep: 8, run: f.handle, begin: f.remember, forget: f.forget, failed: func(err error) { failed <- err },
+	})
+	t.Cleanup(f.pool.close)
+	js, err := jetstream.New(s.Conn())
+	require.NoError(t, err)
+	stream, err := js.Stream(t.Context(), s.StreamName())
+	require.NoError(t, err)
+	return f, func(position uint64) error {
+		m, err := stream.GetMsg(t.Context(), position)
+		require.NoError(t, err)
+		require.NoError(t, f.take(t.Context(), item{position: position, Msg: &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}}))
+		f.flush()
+		for {
+			select {
+			case <-f.window.freed:
+				if at, _, _ := f.window.reached(); at > position {
+					return nil
+				}
+			case err := <-failed:
+				return err
+			}
+		}
+	}
+}
+
+// A token counts the events of its record, and not those that were missing before it.
+func TestATokenDoesNotCountWhatWasMissing(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	var positions []uint64
+	for range 3 {
+		receipt, err := s.Execution("acme", "run").AppendBatch(t.Context(), []enact.Event{enact.ExecutionPaused{}, enact.ExecutionResumed{}})
+		require.NoError(t, err)
+		positions = append(positions, receipt.Position)
+	}
+	var got []uint64
+	f, take := logFollower(t, s, positions[0], start{}, func(_ context.Context, ev enact.StoredEvent) error {
+		if ev.Sequence == 6 {
+			return errors.New("no")
+		}
+		got = append(got, ev.Sequence)
+		return nil
+	})
+	require.NoError(t, take(positions[0]))
+	require.ErrorIs(t, take(positions[2]), ErrHandler) // the second is not delivered
+	require.Equal(t, []uint64{1, 2, 3, 4, 5}, got)
+	require.Equal(t, Token{next: positions[2], done: 1}, f.token())
+}
+
+// From a time on nothing is handed over that was stored before, also if the consumer's replica
+// did not have it yet when that was made.
+func TestFromATimeThatAReplicaHasNotReached(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	var positions []uint64
+	for range 3 {
+		receipt, err := s.Execution("acme", "run").Append(t.Context(), enact.ExecutionPaused{})
+		require.NoError(t, err)
+		positions = append(positions, receipt.Position)
+	}
+	var got []uint64
+	_, take := logFollower(t, s, positions[0], start{kind: startTime}, func(_ context.Context, ev enact.StoredEvent) error {
+		got = append(got, ev.Sequence)
+		return nil
+	})
+	require.NoError(t, take(positions[1])) // the feed has left out the first one
+	require.NoError(t, take(positions[2]))
+	require.Equal(t, []uint64{2, 3}, got)
 }
