@@ -3,10 +3,12 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -78,5 +80,44 @@ func TestGroupTriesADeadLetterAgainAndNotTheEvent(t *testing.T) {
 			letters++
 		}
 		require.Equal(t, 1, letters)
+	}
+}
+
+// The active member of an ordered group that loses its connection for a moment is still the
+// active one: it goes on with what it holds.
+func TestOrderedGroupOverACutConnection(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	const n = 20
+	for i := range n {
+		_, err := s.Append(t.Context(), "run", "acme", note(i))
+		require.NoError(t, err)
+	}
+	g := openGroup(t, s, consumer.Ordered, consumer.AckWait(time.Hour), consumer.FailoverAfter(time.Hour))
+	began, release := make(chan struct{}), make(chan struct{})
+	var got seen
+	stop := member(t, g, func(ctx context.Context, ev enact.StoredEvent) error {
+		if ev.Sequence == 3 {
+			close(began)
+			<-release
+		}
+		return got.handle(ctx, ev)
+	})
+	<-began
+	goOn := sync.OnceFunc(func() { close(release) })
+	defer goOn()
+	var asked atomic.Int32
+	sub, err := s.Conn().Subscribe(s.APIPrefix()+".CONSUMER.INFO.*.billing", func(*nats.Msg) { asked.Add(1) })
+	require.NoError(t, err)
+	defer func() { require.NoError(t, sub.Unsubscribe()) }()
+	require.NoError(t, s.Conn().ForceReconnect())
+	// Before it asks for records, and once it has found none on their way.
+	eventually(t, "it is back", func() bool { return asked.Load() >= 2 })
+	goOn()
+	eventually(t, "it goes on", func() bool { return got.count() >= n })
+	idle(t, g)
+	require.NoError(t, stop())
+	require.Len(t, got.events, n)
+	for i, ev := range got.events {
+		require.Equal(t, uint64(i+1), ev.Sequence)
 	}
 }

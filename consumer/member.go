@@ -265,7 +265,8 @@ func (m *member) pull(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.lease.Store(int64(p.confirmed.Add(m.group.cfg.failover).Sub(m.began)))
+		// A puller that is new has not heard from the server yet: what the one before knew holds.
+		m.lease.Store(max(m.lease.Load(), int64(p.confirmed.Add(m.group.cfg.failover).Sub(m.began))))
 		if a.msg != nil {
 			if pin := a.msg.Header.Get("Nats-Pin-Id"); pin != m.pin {
 				m.pin, p.pin = pin, pin
