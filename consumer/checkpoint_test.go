@@ -1,17 +1,25 @@
 package consumer_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -273,4 +281,77 @@ func TestCheckpointIsSavedAtTheEnd(t *testing.T) {
 			require.True(t, done)
 		})
 	}
+}
+
+// relay passes bytes between a client and a server, but for the first message to the client
+// that holds a text.
+func relay(t *testing.T, server, text string) (url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var ended sync.WaitGroup
+	var lost atomic.Bool
+	t.Cleanup(func() {
+		_ = listener.Close()
+		ended.Wait()
+	})
+	ended.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", strings.TrimPrefix(server, "nats://"))
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			ended.Go(func() {
+				_, _ = io.Copy(to, client)
+				_ = to.Close()
+			})
+			ended.Go(func() {
+				defer func() { _ = client.Close() }()
+				for lines := bufio.NewReader(to); ; {
+					head, err := lines.ReadString('\n')
+					if err != nil {
+						return
+					}
+					var body []byte
+					if strings.HasPrefix(head, "MSG ") || strings.HasPrefix(head, "HMSG ") {
+						fields := strings.Fields(head)
+						n, _ := strconv.Atoi(fields[len(fields)-1])
+						body = make([]byte, n+2)
+						if _, err := io.ReadFull(lines, body); err != nil {
+							return
+						}
+					}
+					if bytes.Contains(body, []byte(text)) && !lost.Swap(true) {
+						continue
+					}
+					if _, err := client.Write(append([]byte(head), body...)); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	return "nats://" + listener.Addr().String()
+}
+
+// A mark whose acknowledgement is lost is stored once, and is nobody else's.
+func TestKVCheckpointLosesAnAnswer(t *testing.T) {
+	srv := natstest.Start(t, natstest.Options{})
+	nc, err := nats.Connect(srv.URL())
+	require.NoError(t, err)
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
+	nc.Close()
+	s, err := jetstore.Connect(t.Context(), relay(t, srv.URL(), `"stream":"KV_marks"`), jetstore.WithNATS(nats.IgnoreDiscoveredServers()))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
+	all := fill(t, s, "acme", 1)
+	require.NoError(t, consumer.EnsureKVCheckpoint(t.Context(), s, "marks"))
+	var got seen
+	require.NoError(t, consumer.Follow(t.Context(), s, consumer.Filter{}, got.handle, consumer.WithCheckpoint(openCheckpoint(t, s, "marks")), consumer.UntilLive()))
+	require.Equal(t, all, got.by)
 }

@@ -10,6 +10,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/jetstore"
@@ -131,27 +132,9 @@ func (c *KVCheckpoint) mark(ctx context.Context, subject string) (mark, error) {
 
 // look returns the value of a key as the leader has it.
 func (c *KVCheckpoint) look(ctx context.Context, subject string) (m mark, err error) {
-	// nats.go's KeyValue would ask any replica, which may be behind.
 	err = c.manage(ctx, func(ctx context.Context, at site) error {
-		var resp struct {
-			Message struct {
-				Sequence uint64 `json:"seq"`
-				Data     []byte `json:"data"`
-			} `json:"message"`
-		}
-		err := at.Request(ctx, "STREAM.MSG.GET."+c.stream(), map[string]string{"last_by_subj": subject}, &resp)
-		if hasCode(err, codeMessageNotFound) {
-			m = mark{}
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		m.revision = resp.Message.Sequence
-		if m.sequence, err = strconv.ParseUint(string(resp.Message.Data), 10, 64); err != nil {
-			return invalid("bucket", "%s holds something else at %s", c.bucket, subject)
-		}
-		return nil
+		m, _, err = c.ask(ctx, at, subject)
+		return err
 	})
 	if err != nil {
 		return m, err
@@ -161,6 +144,36 @@ func (c *KVCheckpoint) look(ctx context.Context, subject string) (m mark, err er
 	}
 	c.marks.Add(subject, m)
 	return m, nil
+}
+
+// headerSave holds an id of the Save that has stored a mark.
+const headerSave = "Enact-Save"
+
+// ask asks the leader for the value of a key, and the id of the Save that it is of: nats.go's
+// KeyValue would ask any replica, which may be behind.
+func (c *KVCheckpoint) ask(ctx context.Context, at site, subject string) (m mark, save string, err error) {
+	var resp struct {
+		Message struct {
+			Sequence uint64 `json:"seq"`
+			Header   []byte `json:"hdrs"`
+			Data     []byte `json:"data"`
+		} `json:"message"`
+	}
+	err = at.Request(ctx, "STREAM.MSG.GET."+c.stream(), map[string]string{"last_by_subj": subject}, &resp)
+	if hasCode(err, codeMessageNotFound) {
+		return mark{}, "", nil
+	}
+	if err != nil {
+		return mark{}, "", err
+	}
+	m.revision = resp.Message.Sequence
+	if m.sequence, err = strconv.ParseUint(string(resp.Message.Data), 10, 64); err != nil {
+		return mark{}, "", invalid("bucket", "%s holds something else at %s", c.bucket, subject)
+	}
+	if h, err := nats.DecodeHeadersMsg(resp.Message.Header); err == nil {
+		save = h.Get(headerSave)
+	}
+	return m, save, nil
 }
 
 // Save implements [Checkpoint].
@@ -173,19 +186,42 @@ func (c *KVCheckpoint) Save(ctx context.Context, ev enact.StoredEvent) error {
 	msg := nats.NewMsg(subject)
 	msg.Data = strconv.AppendUint(nil, ev.Sequence, 10)
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(m.revision, 10))
+	msg.Header.Set(headerSave, nuid.Next())
 	revision := uint64(0)
-	err = c.manage(ctx, func(ctx context.Context, at site) error {
-		revision, err = at.publish(ctx, msg, c.stream())
+	err = c.manage(ctx, func(ctx context.Context, at site) (err error) {
+		if revision, err = at.publish(ctx, msg, c.stream()); isConflict(err) {
+			revision, err = c.settle(ctx, at, msg, m, err)
+		}
 		return err
 	})
 	switch {
 	case err == nil:
 		c.marks.Add(subject, mark{revision: revision, sequence: ev.Sequence})
 		return nil
-	case hasCode(err, codeWrongSequence) || hasCode(err, codeWrongSequenceUnknown):
+	case isConflict(err):
 		err = fmt.Errorf("%w: event %d of execution %q of tenant %q", ErrCheckpointConflict, ev.Sequence, string(ev.ExecutionID), string(ev.TenantID))
 	}
 	// What is stored there is not known any more.
 	c.marks.Remove(subject)
 	return err
+}
+
+// settle finds out what has refused a mark behind m: another one, for which refused is the
+// error, or the mark itself, from a try whose answer was lost, which is none; then it returns
+// where that is. A refusal alone proves nothing.
+func (c *KVCheckpoint) settle(ctx context.Context, at site, msg *nats.Msg, m mark, refused error) (revision uint64, err error) {
+	now, save, err := c.ask(ctx, at, msg.Subject)
+	switch {
+	case err != nil:
+		return 0, err
+	case save == msg.Header.Get(headerSave):
+		return now.revision, nil
+	case now.revision <= m.revision:
+		return 0, fmt.Errorf("consumer: mark of %s is not settled: %v", msg.Subject, refused) // not yet there, or no leader
+	}
+	return 0, refused
+}
+
+func isConflict(err error) bool {
+	return hasCode(err, codeWrongSequence) || hasCode(err, codeWrongSequenceUnknown)
 }
