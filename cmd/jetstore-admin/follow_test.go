@@ -102,6 +102,7 @@ func TestReaderGone(t *testing.T) {
 		{"export", id},
 		{"execution", "events", id},
 		{"execution", "tail", "--follow", id},
+		{"execution", "tail", "--follow", "--all"},
 		{"execution", "show", "-o", "json", id},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {

@@ -87,7 +87,13 @@ type logTail struct {
 }
 
 func (t *logTail) print(ctx context.Context, flags *tailFlags) error {
-	opts := []consumer.FollowOption{consumer.OnLive(func(consumer.Token) { t.goLive() })}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	opts := []consumer.FollowOption{consumer.OnLive(func(consumer.Token) {
+		if err := t.goLive(); err != nil {
+			stop(err) // the next event may be far off
+		}
+	})}
 	switch {
 	case flags.after != "":
 		opts = append(opts, consumer.FromToken(flags.point.token))
@@ -106,7 +112,11 @@ func (t *logTail) print(ctx context.Context, flags *tailFlags) error {
 	if !flags.follow {
 		opts = append(opts, consumer.UntilLive())
 	}
-	return t.follow(ctx, t.event, opts...)
+	err := t.follow(ctx, t.event, opts...)
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, ctx.Err()) {
+		err = cause
+	}
+	return err
 }
 
 // follow hands events to f in the order of the log, and remembers how far it has come.
@@ -133,12 +143,12 @@ func (t *logTail) event(ev enact.StoredEvent) error {
 	return t.stdout.Flush()
 }
 
-// goLive shows what was written. Should that fail, so does the next event.
-func (t *logTail) goLive() {
+// goLive shows what was written.
+func (t *logTail) goLive() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.live = true
-	_ = t.stdout.Flush()
+	return t.stdout.Flush()
 }
 
 // printLast prints the last n events that there are. It looks at a part at the end of the
