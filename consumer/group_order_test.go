@@ -19,13 +19,14 @@ import (
 // them makes the server wait for as many records as the next member holds, of which one is
 // another: that one comes first all the same.
 func TestOrderedGroupDoesNotCountOnCounts(t *testing.T) {
+	t.Parallel() // it waits
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
 	run := s.Execution("acme", "run")
 	for i := range 6 {
 		_, err := run.Append(t.Context(), note(i))
 		require.NoError(t, err)
 	}
-	g := openGroup(t, s, consumer.Ordered, consumer.AckWait(time.Second), consumer.FailoverAfter(time.Second), consumer.MaxInFlight(6))
+	g := openGroup(t, s, consumer.Ordered, consumer.AckWait(3*time.Second), consumer.MaxInFlight(6))
 
 	// The member before, of which only the requests are left.
 	nc := s.Conn()
