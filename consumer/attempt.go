@@ -157,8 +157,8 @@ func (m *member) bury(ctx context.Context, h *held) error {
 func (m *member) finish(h *held) {
 	m.mu.Lock()
 	delete(m.held, h.position)
-	m.finished.Add(h.position, struct{}{})
 	msg := h.msg
+	m.finished.Add(h.position, msg.Reply)
 	m.mu.Unlock()
 	m.answer(msg, ackDone)
 	if msg.Reply != "" {

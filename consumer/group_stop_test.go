@@ -14,6 +14,8 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/internal/natstest"
+	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
 
@@ -119,5 +121,58 @@ func TestOrderedGroupOverACutConnection(t *testing.T) {
 	require.Len(t, got.events, n)
 	for i, ev := range got.events {
 		require.Equal(t, uint64(i+1), ev.Sequence)
+	}
+}
+
+// Acknowledgements that are lost with the server are given again: the members do not wait
+// until the server sends all that once more.
+func TestGroupAcknowledgesAgain(t *testing.T) {
+	srv := natstest.Start(t, natstest.Options{})
+	nc, err := nats.Connect(srv.URL())
+	require.NoError(t, err)
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
+	nc.Close()
+	s, err := jetstore.Connect(t.Context(), srv.URL())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
+	for mode, opt := range map[consumer.Mode]consumer.GroupOption{
+		consumer.Ordered:  consumer.MaxInFlight(0),
+		consumer.Parallel: consumer.MaxInFlight(4), // which is all that is lost
+	} {
+		t.Run(string(mode), func(t *testing.T) {
+			g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, consumer.FromNow(), consumer.AckWait(time.Hour), opt)
+			require.NoError(t, err)
+			run := s.Execution("acme", enact.ExecutionID(mode))
+			for i := range 4 {
+				_, err := run.Append(t.Context(), note(i))
+				require.NoError(t, err)
+			}
+			var got seen
+			began, away := make(chan struct{}), make(chan struct{})
+			stop := member(t, g, func(ctx context.Context, ev enact.StoredEvent) error {
+				if ev.Sequence == 1 {
+					close(began)
+					<-away
+				}
+				return got.handle(ctx, ev)
+			})
+			<-began
+			eventually(t, "it holds all", func() bool {
+				info, err := g.Info(t.Context())
+				require.NoError(t, err)
+				return info.InFlight == 4
+			})
+			srv.Stop()
+			eventually(t, "the connection is lost", func() bool { return !s.Conn().IsConnected() })
+			close(away)
+			eventually(t, "all is handled", func() bool { return got.count() == 4 })
+			srv.Start()
+			_, err = run.Append(t.Context(), note(5))
+			require.NoError(t, err)
+			eventually(t, "it goes on", func() bool { return got.count() == 5 })
+			idle(t, g)
+			require.NoError(t, stop())
+			require.Equal(t, uint64(5), got.events[4].Sequence)
+		})
 	}
 }

@@ -68,7 +68,7 @@ func (g *Group) Run(ctx context.Context, handler Handler) error {
 		reader: reader{site: siteOf(att), store: g.store}, group: g, handler: observed(g.store, g.name, handler),
 		heartbeat: g.cfg.heartbeat, floor: g.floor, freed: make(chan struct{}, 1), began: time.Now(),
 	}
-	m.finished, _ = lru.New[uint64, struct{}](finishedPositions)
+	m.finished, _ = lru.New[uint64, string](finishedPositions)
 	if g.mode == Ordered {
 		m.heartbeat = max(min(m.heartbeat, g.cfg.failover/8), leastHeartbeat)
 	}
@@ -91,9 +91,9 @@ type member struct {
 	freed     chan struct{} // of one place: a record is done with, or the log was searched
 	active    atomic.Int32  // records that are handled just now
 	began     time.Time
-	lease     atomic.Int64                 // nanoseconds after began until which the member is pinned for certain
-	answered  atomic.Pointer[string]       // the last delivery that was acknowledged
-	finished  *lru.Cache[uint64, struct{}] // positions that were, lately
+	lease     atomic.Int64               // nanoseconds after began until which the member is pinned for certain
+	answered  atomic.Pointer[string]     // the last delivery that was acknowledged
+	finished  *lru.Cache[uint64, string] // positions that were, lately, and their deliveries; "": of none, or not of this consumer
 
 	// Of the goroutine that serves.
 	pool     *pool[struct{}, *held]
@@ -221,8 +221,27 @@ func (m *member) ready(ctx context.Context) error {
 	if m.pin != "" && !info.Created.Equal(m.created) {
 		return errDeposed // the consumer that pinned it is gone
 	}
+	if !info.Created.Equal(m.created) {
+		for _, position := range m.finished.Keys() {
+			m.finished.Add(position, "")
+		}
+	}
 	m.created = info.Created
 	return m.note(info)
+}
+
+// answerAgain gives word once more of all that was handled and, as far as the server has said,
+// is not acknowledged. It was lost with the server or the connection, and would be missed for as
+// long as AckWait.
+func (m *member) answerAgain() {
+	m.mu.Lock()
+	floor := m.floor
+	m.mu.Unlock()
+	for _, position := range m.finished.Keys() {
+		if reply, ok := m.finished.Peek(position); ok && reply != "" && position > floor {
+			_ = m.nc.Publish(reply, ackDone)
+		}
+	}
 }
 
 // note remembers how far everything is acknowledged.
@@ -254,6 +273,7 @@ func (m *member) pull(ctx context.Context) error {
 	if err := p.open(ctx); err != nil {
 		return err
 	}
+	m.answerAgain()
 	defer func() {
 		// What has been sent is the member's, whatever ended this: to handle or to give back.
 		for _, msg := range p.leave(ctx) {
@@ -335,6 +355,7 @@ func (m *member) take(msg *nats.Msg) {
 	if m.finished.Contains(d.position) || !whole {
 		// It was handled, and word of that was lost; or the last record of its batch stands
 		// for it.
+		m.finished.Add(d.position, msg.Reply)
 		m.answer(msg, ackDone)
 		return
 	}

@@ -22,7 +22,7 @@ func testMember(t *testing.T, server *fakeLink) (m *member, handled chan uint64)
 		reader: reader{site: site{link: server, stream: "LOG"}}, held: make(map[uint64]*held), freed: make(chan struct{}, 1),
 		group: &Group{store: &jetstore.Store{}, name: "g", mode: Ordered, cfg: groupConfig{failover: time.Second}},
 	}
-	m.finished, _ = lru.New[uint64, struct{}](finishedPositions)
+	m.finished, _ = lru.New[uint64, string](finishedPositions)
 	m.order.gather()
 	m.pool = newPool(t.Context(), poolConfig[struct{}, *held]{
 		workers: 1, failed: func(err error) { t.Error(err) },
