@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,9 @@ const (
 	deadLetterSuffix = "_DEAD"
 	deadLetterPrefix = "-dead"
 )
+
+// noID is the token of an id that cannot be read.
+const noID = "%"
 
 // maxReason bounds the reason of a dead letter, in bytes.
 const maxReason = 4 << 10
@@ -185,7 +189,10 @@ func (rd reader) storeDeadLetter(ctx context.Context, d DeadLetter) error {
 	if err != nil {
 		return err
 	}
-	msg := nats.NewMsg(deadSubject(rd.store.Subjects(), d.Group, enact.EncodeToken(string(d.TenantID)), enact.EncodeToken(string(d.ExecutionID))))
+	// The ids of what somebody has put on a subject that is no execution's are empty, which a
+	// token must not be. No id is encoded as noID.
+	msg := nats.NewMsg(deadSubject(rd.store.Subjects(), d.Group,
+		cmp.Or(enact.EncodeToken(string(d.TenantID)), noID), cmp.Or(enact.EncodeToken(string(d.ExecutionID)), noID)))
 	msg.Data = data
 	msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s/%d/%d", d.Group, d.Position, d.Sequence))
 	_, err = rd.publish(ctx, msg, rd.stream+deadLetterSuffix)

@@ -1,7 +1,9 @@
 package consumer_test
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -138,10 +140,12 @@ func TestGroupOfAnUnreadableRecord(t *testing.T) {
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
 	require.NoError(t, consumer.EnsureDeadLetters(t.Context(), s))
 	subject := s.Subjects().Execution("acme", "foreign")
-	ack, err := s.Conn().Request(subject, []byte("nobody's record"), 5*time.Second)
-	require.NoError(t, err)
-	require.NotContains(t, string(ack.Data), "error")
-	_, err = s.Execution("acme", "run").Append(t.Context(), note(1))
+	for _, subject := range []string{subject, s.Subjects().Prefix() + ".%.nobody"} { // whose ids cannot be read either
+		ack, err := s.Conn().Request(subject, []byte("nobody's record"), 5*time.Second)
+		require.NoError(t, err)
+		require.NotContains(t, string(ack.Data), "error")
+	}
+	_, err := s.Execution("acme", "run").Append(t.Context(), note(1))
 	require.NoError(t, err)
 	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
 		g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, quiet, consumer.MaxDeliveries(2), consumer.Backoff(time.Millisecond))
@@ -156,7 +160,10 @@ func TestGroupOfAnUnreadableRecord(t *testing.T) {
 			require.NoError(t, err)
 			letters = append(letters, letter)
 		}
-		require.Len(t, letters, 1)
+		require.Len(t, letters, 2)
+		slices.SortFunc(letters, func(a, b consumer.DeadLetter) int { return cmp.Compare(a.Position, b.Position) })
+		require.Empty(t, letters[1].ExecutionID)
+		require.Equal(t, letters[0].Position+1, letters[1].Position)
 		require.Equal(t, enact.ExecutionID("foreign"), letters[0].ExecutionID)
 		require.Equal(t, enact.TenantID("acme"), letters[0].TenantID)
 		require.Zero(t, letters[0].Sequence)
