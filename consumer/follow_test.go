@@ -342,6 +342,18 @@ func TestFollowBackPressure(t *testing.T) {
 	require.Equal(t, enact.ExecutionID("0"), got.events[window-1].ExecutionID, "nothing came before it but what the window had room for")
 }
 
+// The end of the context is no error, also while the Follow has not begun.
+func TestFollowEndsBeforeItBegins(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	fill(t, s, "acme", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, filter := range []consumer.Filter{{}, {Tenants: []enact.TenantID{"acme"}}} {
+		require.NoError(t, consumer.Follow(ctx, s, filter, new(seen).handle))
+	}
+	nothingLeft(t, s)
+}
+
 func TestFollowReportsAPanic(t *testing.T) {
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
 	fill(t, s, "acme", 3)

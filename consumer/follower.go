@@ -57,7 +57,7 @@ type follower struct {
 
 func (f *follower) run(callers context.Context, filter Filter) error {
 	if err := filter.check(callers, f.store, f.cfg.newTenants); err != nil {
-		return err
+		return callersEnd(callers, err)
 	}
 	f.feed = &feed{site: f.site, cfg: feedConfig{
 		common: f.cfg.common, kind: KindFollow, filters: filter.subjects(f.store.Subjects()), batch: followBatch, bytes: followBytes,

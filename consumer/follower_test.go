@@ -30,12 +30,14 @@ func stagedRecord(position uint64, index, of int) item {
 func TestABatchThatIsBeingReadIsNotLive(t *testing.T) {
 	handled := make(chan struct{})
 	f := &follower{window: newWindow(8, 1<<20, 10, 0), target: 12, from: Token{next: 10}}
-	f.pool = newPool(t.Context(), poolConfig[history, unit]{workers: 1, failed: func(err error) { t.Error(err) },
+	f.pool = newPool(t.Context(), poolConfig[history, unit]{
+		workers: 1, failed: func(err error) { t.Error(err) },
 		run: func(_ context.Context, _ string, _ *history, u unit) (time.Duration, error) {
 			f.window.finish(u.entry)
 			close(handled)
 			return 0, nil
-		}})
+		},
+	})
 	defer f.pool.close()
 	for i := range 3 {
 		require.False(t, f.isLive(), "after %d records", i)
