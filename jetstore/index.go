@@ -96,7 +96,12 @@ func (s *Store) indexState(ctx context.Context, tenant enact.TenantID) (indexSta
 // indexReached returns an error to ask again after if the leader's answer has not reached
 // a position that was met, in this incarnation of the index, before the question.
 func (s *Store) indexReached(info *streamInfo, met uint64) error {
-	if s.tails.sawIncarnation(incarnationOf(info.Config.Metadata, info.Created)) || info.State.Last >= met {
+	if s.tails.sawIncarnation(incarnationOf(info.Config.Metadata, info.Created)) {
+		// The log may be another one, too, where the same ids have other origins.
+		s.index.reset()
+		return nil
+	}
+	if info.State.Last >= met {
 		return nil
 	}
 	return fmt.Errorf("%w: the leader's index ends at %d, %d was seen", enact.ErrStale, info.State.Last, met)

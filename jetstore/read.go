@@ -177,7 +177,7 @@ func (s *Store) watermark(ctx context.Context, id enact.ExecutionID, o enact.Rea
 }
 
 func (s *Store) lastOf(ctx context.Context, id enact.ExecutionID, o enact.ReadOptions) (execution, *record.Record, error) {
-	key := execution{id: id}
+	key, inc := execution{id: id}, s.incarnation()
 	if o.TenantID != nil {
 		key.tenant = *o.TenantID
 	} else {
@@ -192,6 +192,10 @@ func (s *Store) lastOf(ctx context.Context, id enact.ExecutionID, o enact.ReadOp
 		return key, last, err
 	}
 	last, err := s.lastRecord(ctx, key)
+	if last == nil && err == nil && o.TenantID == nil && s.incarnation() != inc {
+		// It was met in a stream that is gone. In the one of now another tenant may have it.
+		return s.lastOf(ctx, id, o)
+	}
 	return key, last, err
 }
 
