@@ -336,18 +336,37 @@ func (a *api) directGet(ctx context.Context, stream string, req getRequest) (*me
 // directMessage reads the answer to a direct get (ADR-31): the message with its
 // place in Nats-* headers, or a status.
 func directMessage(reply *nats.Msg) (*message, error) {
-	switch status := reply.Header.Get("Status"); status {
-	case "":
-	case "404":
-		return nil, errNotFound
-	default:
-		return nil, fmt.Errorf("enact: direct get answered %s %s", status, reply.Header.Get("Description"))
+	if !isStored(reply) {
+		switch status := reply.Header.Get("Status"); status {
+		case "404":
+			return nil, errNotFound
+		case "":
+			return nil, errors.New("enact: direct get answered without a sequence")
+		default:
+			return nil, fmt.Errorf("enact: direct get answered %s %s", status, reply.Header.Get("Description"))
+		}
 	}
-	position, err := strconv.ParseUint(reply.Header.Get("Nats-Sequence"), 10, 64)
+	position, err := strconv.ParseUint(added(reply.Header, headerSequence), 10, 64)
 	if err != nil {
 		return nil, errors.New("enact: direct get answered without a sequence")
 	}
-	return &message{subject: reply.Header.Get("Nats-Subject"), position: position, header: reply.Header, data: reply.Data}, nil
+	return &message{subject: added(reply.Header, "Nats-Subject"), position: position, header: reply.Header, data: reply.Data}, nil
+}
+
+const headerSequence = "Nats-Sequence"
+
+// isStored reports whether the answer to a direct get is a message of the stream, which may
+// itself have a header "Status".
+func isStored(reply *nats.Msg) bool { return len(reply.Header[headerSequence]) > 0 }
+
+// added returns the value of a header that the server adds to a message. One of that name
+// that the message was published with stands before it (server/client.go, genHeader).
+func added(h nats.Header, name string) string {
+	values := h[name]
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
 }
 
 // directBatch reads up to req.Batch messages from one replica and gives each to
@@ -376,8 +395,7 @@ func (a *api) directAnswers(ctx context.Context, stream string, req getRequest, 
 		if reply, err = in.next(ctx, lost); err != nil {
 			break
 		}
-		switch reply.Header.Get("Status") {
-		case "204", "404":
+		if status := reply.Header.Get("Status"); (status == "204" || status == "404") && !isStored(reply) {
 			// The end of a batch, and of an empty one (server/stream.go, getDirectRequest).
 			a.inboxes.give(in)
 			return reply.Header, nil

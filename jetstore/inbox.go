@@ -119,7 +119,7 @@ func (in *inbox) next(ctx context.Context, lost <-chan struct{}) (*nats.Msg, err
 			if reply.Subject != in.reply {
 				continue // a second answer to an earlier request
 			}
-			if len(reply.Data) == 0 && reply.Header.Get("Status") == "503" {
+			if len(reply.Data) == 0 && reply.Header.Get("Status") == "503" && !isStored(reply) {
 				return nil, nats.ErrNoResponders
 			}
 			return reply, nil

@@ -55,7 +55,7 @@ func parseEntry(subjects enact.Subjects, m *message) (creation, error) {
 	if err != nil {
 		return creation{}, err
 	}
-	stored, err := time.Parse(time.RFC3339Nano, m.header.Get("Nats-Time-Stamp"))
+	stored, err := time.Parse(time.RFC3339Nano, added(m.header, "Nats-Time-Stamp"))
 	if err != nil {
 		return creation{}, fmt.Errorf("enact: direct get answered without a time: %w", err)
 	}
@@ -159,7 +159,7 @@ func (s *Store) entries(ctx context.Context, tenant enact.TenantID, from getRequ
 			return err
 		}
 		if len(entries) == 0 {
-			more, err := strconv.Atoi(m.header.Get("Nats-Num-Pending"))
+			more, err := strconv.Atoi(added(m.header, "Nats-Num-Pending"))
 			if err != nil {
 				return fmt.Errorf("enact: direct get answered without a count: %w", err)
 			}
