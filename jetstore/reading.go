@@ -8,8 +8,15 @@ import (
 	"github.com/enactlog/enact/internal/record"
 )
 
-// backwardsPage is how many events a backwards read takes at a time, and up to a record more.
-const backwardsPage = 512
+// Bounds of a page of a backwards read.
+const (
+	// backwardsPage is how many events it has at most, and up to a record more; the first has
+	// up to backwardsFirst.
+	backwardsPage  = 512
+	backwardsFirst = 64
+	// backwardsBytes is how many bytes of payload it has at most, beside one record of any size.
+	backwardsBytes = 4 << 20
+)
 
 // decodeAtOnce is how many records are decoded before their events are passed on: what
 // is compressed may become very much.
@@ -28,10 +35,11 @@ type reading struct {
 	opened bool
 	key    execution
 	last   *record.Record   // the watermark; nil: no events
-	end    *record.Record   // of a read backwards: the last record that holds events to be read
+	end    *record.Record   // of a read backwards: the last record that holds events to be taken
+	most   uint64           // of a read backwards: events of the next page
 	lo, hi uint64           // sequences still to be read, inclusive; lo > hi: none
 	walk   *walk            // forwards
-	taken  []*record.Record // of the walk, not yet decoded
+	taken  []*record.Record // not yet decoded
 	torn   error            // what the history ends with, once hi is read
 	fault  error            // of the record behind the events that were returned last
 
@@ -187,7 +195,7 @@ func (rd *reading) open(ctx context.Context) error {
 		}
 	}
 	if rd.o.Backwards || rd.lo > rd.hi {
-		rd.end = rd.last
+		rd.end, rd.most = rd.last, backwardsFirst
 		return nil
 	}
 	if rd.walk, err = rd.s.walkFrom(ctx, rd.key, rd.lo, rd.last); err != nil {
@@ -266,33 +274,76 @@ func (rd *reading) stopBeforeTear(ctx context.Context) error {
 	return nil
 }
 
-// nextBackwards reads the newest events that are left, oldest first as the chain
-// demands, and turns them round. It takes whole records, and goes on from the one before
-// them, which is read and checked as the last of the next page.
+// nextBackwards returns the newest events that are left, newest first.
 func (rd *reading) nextBackwards(ctx context.Context) ([]enact.StoredEvent, error) {
+	if len(rd.taken) == 0 {
+		if err := rd.takeBackwards(ctx); err != nil {
+			return nil, err
+		}
+	}
+	n := min(len(rd.taken), decodeAtOnce)
+	records := rd.taken[len(rd.taken)-n:]
+	rd.taken = rd.taken[:len(rd.taken)-n]
+	page, err := rd.s.decode(ctx, records, rd.lo, rd.hi)
+	if err != nil {
+		page, rd.fault = rd.behind(ctx, records)
+		if len(page) == 0 {
+			return nil, rd.fault
+		}
+	}
+	rd.hi = page[0].Sequence - 1
+	slices.Reverse(page)
+	return page, nil
+}
+
+// behind returns the events of those of the records that stand behind the last one which
+// cannot be decoded, and the error of that.
+func (rd *reading) behind(ctx context.Context, records []*record.Record) (page []enact.StoredEvent, err error) {
+	for i := range slices.Backward(records) {
+		events, err := rd.s.decode(ctx, records[i:i+1], rd.lo, rd.hi)
+		if err != nil {
+			return page, err
+		}
+		page = append(events, page...)
+	}
+	return page, nil
+}
+
+// takeBackwards takes the records that hold the newest events left, in order, as the chain
+// demands. It takes whole records, and goes on from the one before them, which is read and
+// checked as the last of the next page. How many bytes a page has shows only once it was
+// read: of one that has too many the oldest records are left to the next page, and that has
+// no more events than this could keep.
+func (rd *reading) takeBackwards(ctx context.Context) error {
+	most := min(rd.most, max(1, uint64(backwardsBytes*rd.end.Count()/max(1, len(rd.end.Payload)))))
 	from := rd.lo
-	if rd.hi-rd.lo >= backwardsPage {
-		from = rd.hi - backwardsPage + 1
+	if rd.hi-rd.lo >= most {
+		from = rd.hi - most + 1
 	}
 	start, before, err := rd.s.startOf(ctx, rd.key, from, rd.end)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	from = max(rd.lo, start.Sequence)
 	w := rd.s.walkAt(rd.key, start, before, rd.end)
-	var page []enact.StoredEvent
+	var page []*record.Record
+	size, rest := 0, rd.most*2
 	for w.left() > 0 {
 		records, err := w.next(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		events, err := rd.s.decode(ctx, records, from, rd.hi)
-		if err != nil {
-			return nil, err
+		page = append(page, records...)
+		for _, r := range records {
+			size += len(r.Payload)
 		}
-		page = append(page, events...)
+		for ; size > backwardsBytes && len(page) > 1; page = page[1:] {
+			before, size, rest = page[0], size-len(page[0].Payload), 0
+			page[0] = nil // is not kept by what is behind it
+		}
 	}
-	slices.Reverse(page)
-	rd.hi, rd.end = from-1, before
-	return page, nil
+	if rest == 0 {
+		rest = page[len(page)-1].Last() - page[0].Sequence + 1
+	}
+	rd.taken, rd.end, rd.most = page, before, min(rest, backwardsPage)
+	return nil
 }

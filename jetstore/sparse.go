@@ -24,7 +24,8 @@ func (w *walk) sparseStep() uint64 {
 }
 
 // sparse reads the records up to end one by one. Each names earlier ones in its back
-// list, so that after the first there is always more than one to be read.
+// list, so that after the first there is always more than one to be read. Of a page that
+// turns out to be too large the last records are read again, in a later one.
 func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -35,6 +36,7 @@ func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 	}
 	answers := make(chan answer, sparseReaders)
 	records := make([]*record.Record, end.number-w.prev.Number)
+	keep, size, large := len(records), 0, 0
 	known := make([]bool, len(records))
 	todo := []mark{end}
 	known[len(records)-1] = true
@@ -66,7 +68,17 @@ func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 			}
 			continue
 		}
-		records[a.r.Link.Number-w.prev.Number-1] = a.r
+		if at := int(a.r.Link.Number - w.prev.Number - 1); at < keep {
+			records[at] = a.r
+			size += len(a.r.Payload)
+		}
+		large = max(large, len(a.r.Payload))
+		for size > sparseBytes && keep > 1 {
+			keep--
+			if r := records[keep]; r != nil {
+				records[keep], size = nil, size-len(r.Payload)
+			}
+		}
 		i := 0
 		for number := range record.Numbers(a.r.Link.Number) {
 			if number <= w.prev.Number {
@@ -82,11 +94,8 @@ func (w *walk) sparse(ctx context.Context, end mark) ([]*record.Record, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	w.large = 0
-	for _, r := range records {
-		w.large = max(w.large, len(r.Payload))
-	}
-	return continued(records, w.prev)
+	w.large = large
+	return continued(records[:keep], w.prev)
 }
 
 // continued returns those records, from the first, that continue prev, and what is

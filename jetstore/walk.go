@@ -14,7 +14,7 @@ const (
 	denseRecords  = 512     // of a direct-get batch: enough to make its round trip cheap
 	denseBytes    = 1 << 20 // of a direct-get batch
 	sparseRecords = 64      // of a page that is read one by one: enough to keep its readers busy
-	sparseBytes   = 8 << 20 // of such a page, as the records of the one before let expect
+	sparseBytes   = 8 << 20 // of such a page, beside one record of any size
 
 	// denseGap is the most messages of the stream, on average, between two records
 	// that a direct-get batch may pass over. The server looks through them while it

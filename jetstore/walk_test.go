@@ -204,6 +204,56 @@ func TestLargeRecordsApart(t *testing.T) {
 	load(t, run, n)
 }
 
+// liveHeap returns the bytes that are in use.
+func liveHeap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// How large records are shows only once they were read. Where the end of a history says
+// nothing of the rest, a page is bounded all the same, and little is read twice.
+func TestMemoryOfLargeRecords(t *testing.T) {
+	const (
+		n     = 40
+		bytes = 2 << 20
+		most  = 40 << 20 // of the 80 MB
+	)
+	for _, tc := range []struct {
+		name          string
+		filler, small int // other messages behind each record, small records at the end
+	}{{"dense", 0, 3}, {"sparse", apart, 3}, {"sparse and large to the end", apart, 0}} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := newWatchedLog(t)
+			run := l.store.Execution("acme", enact.NewExecutionID())
+			large := enact.Custom{EventType: "large", Data: json.RawMessage(`"` + strings.Repeat("x", bytes) + `"`)}
+			for range n {
+				_, err := run.Append(t.Context(), large)
+				require.NoError(t, err)
+				l.fill(t, tc.filler)
+			}
+			for range tc.small {
+				_, err := run.Append(t.Context(), note(1))
+				require.NoError(t, err)
+			}
+			for _, opts := range [][]enact.ReadOption{nil, {enact.Backwards()}} {
+				heap, received := liveHeap(), l.nc.Stats().InBytes
+				want := expected(n+tc.small, 0, 0, opts != nil)
+				for ev, err := range run.Events(t.Context(), 0, opts...) {
+					require.NoError(t, err)
+					require.Equal(t, want[0], ev.Sequence)
+					if want = want[1:]; len(want)%8 == 0 || len(want) > n-4 {
+						require.Less(t, liveHeap(), heap+most, "at event %d, backwards %t", ev.Sequence, opts != nil)
+					}
+				}
+				require.Empty(t, want)
+				require.Less(t, l.nc.Stats().InBytes-received, uint64(4*n*bytes), "backwards %t", opts != nil)
+			}
+		})
+	}
+}
+
 // Between the records of a stretch that is read with all that lies there may be more bytes of
 // others than one answer holds.
 func TestLargeMessagesOfOthers(t *testing.T) {
@@ -330,13 +380,7 @@ func TestMemoryOfALongIteration(t *testing.T) {
 	l := newWatchedLog(t)
 	const n = 200_000
 	run := l.build(t, t.Context(), shape{{times: 4, events: 45_000}, {times: 20, events: 1000, single: true}})
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
+	before := liveHeap()
 	next := uint64(1)
 	for ev, err := range run.Events(t.Context(), 0) {
 		require.NoError(t, err)
@@ -344,7 +388,7 @@ func TestMemoryOfALongIteration(t *testing.T) {
 			t.Fatalf("event %d follows event %d", ev.Sequence, next-1)
 		}
 		if next++; next%20_000 == 0 {
-			require.Less(t, heap(), before+most, "at event %d", next)
+			require.Less(t, liveHeap(), before+most, "at event %d", next)
 		}
 	}
 	require.Equal(t, uint64(n), next-1)
