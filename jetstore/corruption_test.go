@@ -283,6 +283,17 @@ func TestTornBatch(t *testing.T) {
 			f.check(t, a, 0, "load", nil, nil, err, at)
 			_, err = run.Head(t.Context())
 			f.check(t, a, 0, "head", nil, nil, err, at)
+			for _, sequence := range []int{whole + 1, n - 3, n - 2, n} {
+				head, err := run.HeadAt(t.Context(), uint64(sequence))
+				f.check(t, a, 0, fmt.Sprint("head at ", sequence), nil, nil, err, at)
+				require.Zero(t, head.Sequence)
+			}
+			if whole > 0 {
+				head, err := run.HeadAt(t.Context(), uint64(whole))
+				require.NoError(t, err)
+				require.Equal(t, uint64(whole), head.Sequence)
+				require.Equal(t, c.position(whole), head.Position)
+			}
 			_, err = run.Append(t.Context(), note(0))
 			f.check(t, a, 0, "append", nil, nil, err, at)
 			for _, after := range []int{0, whole / 2, whole, whole + 3, n} {

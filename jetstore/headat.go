@@ -30,12 +30,21 @@ func (s *Store) HeadAt(ctx context.Context, execution enact.ExecutionID, sequenc
 	}
 	key, last, err := s.watermark(ctx, execution, o)
 	head := enact.Head{TenantID: key.tenant, ExecutionID: execution}
-	if err != nil || last == nil || last.Last() < sequence {
+	if err != nil || last == nil {
 		return head, err
+	}
+	if last.Last() < sequence {
+		if inBatch(last) {
+			return head, torn(last)
+		}
+		return head, nil
 	}
 	r, err := s.locate(ctx, key, last, func(first, _ uint64) bool { return first <= sequence })
 	if err != nil {
 		return enact.Head{}, err
+	}
+	if inBatch(last) && r.Commit.ID == last.Commit.ID {
+		return head, torn(last)
 	}
 	head.Sequence, head.Position, head.Chain = r.Last(), r.Position, r.Link.Chain
 	return head, nil
