@@ -318,6 +318,63 @@ func TestTornBatch(t *testing.T) {
 	}
 }
 
+// rechain makes record k anew, as change alters it, and those behind it so that they follow.
+func (a *altered) rechain(k int, change func(r *record.Record)) {
+	for n := k; n <= len(a.records); n++ {
+		r := a.parse(n)
+		if n == k {
+			change(r)
+		}
+		_, err := r.After(a.parse(n - 1).Tail())
+		require.NoError(a.t, err)
+		m, err := r.Message(a.l.store.Subjects())
+		require.NoError(a.t, err)
+		a.stream.Set(a.position(n), m)
+	}
+}
+
+// A batch that is torn where the history goes on behind it, as no store would write it, is
+// not passed over, however soundly its records are linked.
+func TestTornBatchWithinAHistory(t *testing.T) {
+	const batch = 5
+	for _, w := range ways() {
+		c := copyLog(t, append(slices.Clip(w.shape), stretch{times: 1, events: batch, single: true}, stretch{times: 3, events: 1}))
+		n := len(c.records)
+		whole := n - batch - 3
+		for name, tc := range map[string]struct {
+			at     int // record that is altered
+			change func(r *record.Record)
+			shown  int // record that the error names
+		}{
+			"without its end": {n - 3, func(r *record.Record) {
+				r.Commit = record.Commit{ID: logtest.NewCommit(time.Now()), Index: 1, Of: 1}
+			}, n - 4},
+			"of another length": {n - 3, func(r *record.Record) { r.Commit.Of++ }, n - 4},
+			"a batch that begins in its middle": {n - 2, func(r *record.Record) {
+				r.Commit = record.Commit{ID: logtest.NewCommit(time.Now()), Index: 2, Of: 2}
+			}, n - 2},
+		} {
+			t.Run(w.name+"/"+name, func(t *testing.T) {
+				a := c.alter()
+				a.rechain(tc.at, tc.change)
+				run := a.open(t)
+				f, at := fault{}, c.position(tc.shown)
+				_, err := run.LoadEvents(t.Context())
+				f.check(t, a, 0, "load", nil, nil, err, at)
+				for _, after := range []int{0, whole, tc.at - 2, tc.at - 1} {
+					got, err := collect(t, run, after)
+					f.check(t, a, 0, fmt.Sprint("after ", after), expected(tc.at-1, after, 0, false), got, err, at)
+				}
+				got, err := collect(t, run, 0, enact.Backwards())
+				f.check(t, a, 0, "backwards", expected(n, 0, 0, true), got, err, at)
+				got, err = collect(t, run, tc.at+1)
+				require.NoError(t, err, "behind it")
+				require.Equal(t, expected(n, tc.at+1, 0, false), got)
+			})
+		}
+	}
+}
+
 // otherCodec is JSON under a name that the usual store does not know.
 type otherCodec struct{ codec.JSON }
 

@@ -255,7 +255,7 @@ func follows(r *record.Record, prev record.Tail) error {
 	case !r.Follows(prev.Chain):
 		return r.Corrupt("broken chain: the record, or the one before it, is not what was appended")
 	}
-	return nil
+	return r.Torn(prev)
 }
 
 // recordsFrom yields start and what follows it up to the watermark, each checked

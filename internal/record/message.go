@@ -303,6 +303,9 @@ func (r *Record) parseHeaders(h nats.Header, after *Tail) error {
 	if r.Commit, err = parseCommit(t.commit.value); err != nil {
 		return err
 	}
+	if after != nil && !r.fits(after.commit) {
+		return errNotNext
+	}
 	if after != nil {
 		r.Link = nextLink(*after, r.Commit.ID)
 	} else if r.Link, err = parseLink(t.link.value, r.Position, r.Commit.Index); err != nil {

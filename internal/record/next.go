@@ -12,8 +12,9 @@ import (
 // ParseNext decodes a message of the execution as the record that follows t. That there is
 // but one link which such a record can carry makes it a good deal cheaper than [Parse] and
 // the checks of what was parsed: the link is not read, it is made and compared. ok says that
-// the record is what [Parse] returns, that it continues t in its sequence, its number and
-// its back list ([Record.LinksTo]), and that its chain value is right ([Record.Follows]).
+// the record is what [Parse] returns, that it continues t in its sequence, its number,
+// its back list ([Record.LinksTo]) and its place in its batch ([Record.Torn]), and that its
+// chain value is right ([Record.Follows]).
 // Otherwise Parse tells what is wrong, and whether anything is.
 func ParseNext(t Tail, tenant enact.TenantID, execution enact.ExecutionID, position uint64, h nats.Header, data []byte) (r *Record, ok bool) {
 	if _, there := h[HeaderVersion]; there {

@@ -46,7 +46,7 @@ func (c nextCase) agree(t *testing.T, before Tail, position uint64, h nats.Heade
 	t.Helper()
 	r, err := Parse(testSubjects, c.m.Subject, position, h, data)
 	continues := err == nil && r.Sequence == before.Sequence+1 && r.Link.Number == before.Number+1 && position > before.Position &&
-		(before.Number == 0 || r.Link.Origin == before.Origin) && r.LinksTo(before) && r.Follows(before.Chain)
+		(before.Number == 0 || r.Link.Origin == before.Origin) && r.LinksTo(before) && r.Torn(before) == nil && r.Follows(before.Chain)
 	next, ok := c.next(before, position, h, data)
 	require.Equal(t, continues, ok)
 	if ok {

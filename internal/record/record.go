@@ -119,15 +119,42 @@ type Tail struct {
 	Back           []Ref // of the last record
 	Chain          enact.Chain
 
-	staged int // place of the last record in the batch that is being made; 0: it is stored
+	commit Commit // of the last record; zero: not known
+	staged int    // place of the last record in the batch that is being made; 0: it is stored
 }
 
 // Tail returns the tail of a history that ends in r.
 func (r *Record) Tail() Tail {
 	return Tail{
 		Sequence: r.Last(), Position: r.Position, Number: r.Link.Number, RecordSequence: r.Sequence,
-		Origin: r.Link.Origin, Back: r.Link.Back, Chain: r.Link.Chain,
+		Origin: r.Link.Origin, Back: r.Link.Back, Chain: r.Link.Chain, commit: r.Commit,
 	}
+}
+
+// Torn returns an error if a staged batch is not whole where r follows t: t ends within
+// one that r does not continue, or r continues one that t does not end within. The error is
+// about the last record of the batch that is there.
+func (r *Record) Torn(t Tail) error {
+	switch before := t.commit; {
+	case r.fits(before):
+		return nil
+	case before.Index < before.Of:
+		return &enact.CorruptError{
+			TenantID: r.TenantID, ExecutionID: r.ExecutionID, Position: t.Position, Sequence: t.RecordSequence,
+			Reason: fmt.Sprintf("torn batch: record %d of %d of commit %s is followed by record %s", before.Index, before.Of, before.ID, r.Commit),
+		}
+	default:
+		return r.Corrupt("torn batch: record %s follows record %s", r.Commit, before)
+	}
+}
+
+// fits reports whether the record's commit may stand behind the one before.
+func (r *Record) fits(before Commit) bool {
+	if before.Index == before.Of {
+		return r.Commit.Index == 1 || before.Of == 0
+	}
+	before.Index++
+	return r.Commit == before
 }
 
 // After makes r the record that follows t: its sequence, link and chain. All

@@ -156,6 +156,7 @@ func TestTailOfAppendAndOfRecord(t *testing.T) {
 	require.Equal(t, Tail{
 		Sequence: 5, Position: 1008, Number: 4, RecordSequence: 5, Origin: testCommit(1),
 		Back: []Ref{{4, 1002}, {2, 1001}}, Chain: h.records[3].Link.Chain,
+		commit: Commit{testCommit(2), 1, 1},
 	}, h.tail)
 }
 
