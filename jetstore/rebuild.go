@@ -2,6 +2,7 @@ package jetstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -35,7 +36,7 @@ type RebuildReport struct {
 	Messages   uint64 // of the log
 	Executions uint64 // found
 	Added      uint64 // entries that were missing and are there now
-	Faults     uint64 // messages of the log or of the index that are not what should be there
+	Faults     uint64 // messages of the log or of the index that are not what should be there, or that either lacks at its end
 	// FaultDetails are the first 100 of them: errors that match enact.ErrCorrupt or
 	// enact.ErrUnsupportedVersion.
 	FaultDetails []error
@@ -137,7 +138,7 @@ func (rb *rebuild) readIndex(ctx context.Context) error {
 		return err
 	}
 	for next := uint64(1); next <= end; {
-		next, err = waiting(ctx, rb.s, func(ctx context.Context) (uint64, error) { return rb.readEntries(ctx, next) })
+		next, err = waiting(ctx, rb.s, func(ctx context.Context) (uint64, error) { return rb.readEntries(ctx, next, end) })
 		if err != nil {
 			return err
 		}
@@ -145,9 +146,9 @@ func (rb *rebuild) readIndex(ctx context.Context) error {
 	return nil
 }
 
-// readEntries reads a batch of the index from a position on, at least one entry, and
-// returns the position behind it.
-func (rb *rebuild) readEntries(ctx context.Context, from uint64) (next uint64, err error) {
+// readEntries reads a batch of the index from a position on, at least one entry if there is
+// one up to end, and returns the position behind it.
+func (rb *rebuild) readEntries(ctx context.Context, from, end uint64) (next uint64, err error) {
 	next = from
 	for try := 0; ; try++ {
 		req := getRequest{Seq: from, NextFor: rb.s.cfg.subjects.AllIndex(), Batch: indexBatch, MaxBytes: denseBytes}
@@ -162,11 +163,33 @@ func (rb *rebuild) readEntries(ctx context.Context, from uint64) (next uint64, e
 		case next > from:
 			return next, nil
 		}
+		if err == nil && try >= staleTries {
+			if there, err := rb.isThere(ctx, rb.s.cfg.index(), from, end); err != nil || !there {
+				return end + 1, err
+			}
+		}
 		// The replica lags: another may not.
 		if waitErr := backoff(ctx, try); waitErr != nil {
 			return next, ended(waitErr, err)
 		}
 	}
+}
+
+// isThere reports whether the stream's leader has a message from a position on, up to the
+// one that was its last. Where it has none the rebuild goes on without, and says so: the
+// messages may be lost, or just not be readable.
+func (rb *rebuild) isThere(ctx context.Context, stream string, from, end uint64) (bool, error) {
+	m, err := retry(ctx, func() (*message, error) {
+		return rb.s.asks.leaderGet(ctx, stream, getRequest{Seq: from, NextFor: ">"})
+	})
+	if err == nil && m.position <= end {
+		return true, nil
+	}
+	if err != nil && !errors.Is(err, errNotFound) {
+		return false, err
+	}
+	rb.report.fault(&enact.CorruptError{Position: from, Reason: fmt.Sprintf("stream %s has no messages from here to position %d, where it ended", stream, end)})
+	return false, nil
 }
 
 // note takes an entry of the index into account.
@@ -211,7 +234,11 @@ func (rb *rebuild) readLog(ctx context.Context, end uint64) error {
 	position, try, progress := uint64(0), 0, time.Now()
 	for position < end {
 		before := position
-		if position, err = rb.readFrom(ctx, js, position, end); err == nil {
+		position, err = rb.readFrom(ctx, js, position, end)
+		if err == nil && position < end {
+			position, err = rb.goOn(ctx, position, end)
+		}
+		if err == nil {
 			continue
 		}
 		if position > before {
@@ -228,8 +255,24 @@ func (rb *rebuild) readLog(ctx context.Context, end uint64) error {
 	return nil
 }
 
+// goOn returns the end of the log where the leader, too, has nothing behind a position, as a
+// replica has.
+func (rb *rebuild) goOn(ctx context.Context, position, end uint64) (uint64, error) {
+	there, err := waiting(ctx, rb.s, func(ctx context.Context) (bool, error) {
+		return rb.isThere(ctx, rb.s.cfg.stream, position+1, end)
+	})
+	switch {
+	case err != nil:
+		return position, err
+	case there:
+		return position, errors.New("enact: a replica of the log lags")
+	}
+	rb.at(end, end)
+	return end, nil
+}
+
 // readFrom reads the log behind a position, through one consumer, and returns how far it
-// came.
+// came: to the end, or as far as the consumer's replica has messages.
 func (rb *rebuild) readFrom(ctx context.Context, js jetstream.JetStream, position, end uint64) (uint64, error) {
 	consumer, err := waiting(ctx, rb.s, func(ctx context.Context) (jetstream.Consumer, error) {
 		return js.OrderedConsumer(ctx, rb.s.cfg.stream, jetstream.OrderedConsumerConfig{
@@ -253,7 +296,7 @@ func (rb *rebuild) readFrom(ctx context.Context, js jetstream.JetStream, positio
 		return position, err
 	}
 	defer messages.Stop()
-	for position < end {
+	for pending := consumer.CachedInfo().NumPending; position < end && pending > 0; {
 		if err := ctx.Err(); err != nil {
 			return position, err // Next may still have a message
 		}
@@ -271,12 +314,17 @@ func (rb *rebuild) readFrom(ctx context.Context, js jetstream.JetStream, positio
 		if err := rb.take(ctx, meta.Sequence.Stream, msg); err != nil {
 			return position, err
 		}
-		position = meta.Sequence.Stream
+		position, pending = meta.Sequence.Stream, meta.NumPending
 		if rb.report.Messages++; rb.report.Messages%rebuildProgress == 0 || position == end {
-			rb.progress(RebuildProgress{Position: position, End: end, Executions: rb.report.Executions, Added: rb.report.Added})
+			rb.at(position, end)
 		}
 	}
 	return position, nil
+}
+
+// at tells of the progress.
+func (rb *rebuild) at(position, end uint64) {
+	rb.progress(RebuildProgress{Position: position, End: end, Executions: rb.report.Executions, Added: rb.report.Added})
 }
 
 // rebuildInactive is when the server removes a consumer that nobody reads.

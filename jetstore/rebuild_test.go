@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/logtest"
 	"github.com/enactlog/enact/jetstore"
 )
 
@@ -244,6 +245,57 @@ func TestRebuildReportsFaults(t *testing.T) {
 	report, err = l.store.RebuildIndex(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, uint64(3), report.Faults)
+}
+
+// A stream may have lost its last messages, and say where it ended all the same. A rebuild
+// does not wait for them: it reports them, and adds what the others tell of.
+func TestRebuildWithoutTheLastMessages(t *testing.T) {
+	l := newMadeLog(t, 0)
+	var want []enact.ExecutionID
+	for range 4 {
+		c := l.creation("t")
+		l.send(c.Entry(), l.record(c))
+		want = slices.Insert(want, 0, c.Execution)
+	}
+	js := newJetStream(t, l.nc)
+	log, err := logtest.ReadStream(t.Context(), js, "ENACT")
+	require.NoError(t, err)
+	index, err := logtest.ReadStream(t.Context(), js, "ENACT_INDEX")
+	require.NoError(t, err)
+	for name, tc := range map[string]struct {
+		log, index int // messages that each has left
+		added      uint64
+	}{
+		"of the log": {2, 4, 0}, "of the index": {4, 2, 2}, "of both": {3, 1, 2}, "all of the log": {0, 4, 0}, "all of the index": {4, 0, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			faults := 0
+			for stream, left := range map[*logtest.Stream]int{log: tc.log, index: tc.index} {
+				c := stream.Clone()
+				for i := left; i < 4; i++ {
+					c.Set(c.First+uint64(i), nil)
+				}
+				require.NoError(t, c.Write(t.Context(), js))
+				if left < 4 && left > 0 { // one without any has no end that it could have lost
+					faults++
+				}
+			}
+			var end jetstore.RebuildProgress
+			s := l.open(t)
+			report, err := s.RebuildIndex(t.Context(), func(p jetstore.RebuildProgress) { end = p })
+			require.NoError(t, err)
+			require.Equal(t, uint64(faults), report.Faults, "%v", report.FaultDetails)
+			for _, fault := range report.FaultDetails {
+				require.ErrorIs(t, fault, enact.ErrCorrupt)
+			}
+			require.Equal(t, uint64(tc.log), report.Messages)
+			require.Equal(t, tc.added, report.Added)
+			require.Equal(t, end.End, end.Position)
+			if tc.log > 0 {
+				require.ElementsMatch(t, want[4-tc.log:], listAll(t, s, "t"))
+			}
+		})
+	}
 }
 
 // An empty log has nothing to rebuild.
