@@ -81,7 +81,7 @@ func (a *AES256GCM) encode(ctx context.Context, dst []byte, place Place, src sou
 	}
 	header = a.header(header, keyParam+key.id)
 	dst = slices.Grow(dst, len(plain)+aesOverhead)
-	return key.aead.Seal(dst, nil, plain, additionalData(place, len(src.events), header)), header, nil
+	return key.aead.Seal(dst, nil, plain, additionalData(place, src.n(), header)), header, nil
 }
 
 // Decode implements [Codec]. Events whose key was dropped are enact.Unreadable. Where

@@ -17,11 +17,28 @@ type source struct {
 	texts  []json.RawMessage
 }
 
+// n returns the number of events.
+func (s *source) n() int { return max(len(s.events), len(s.texts)) }
+
 // EncodeTexts is c.Encode for events whose JSON is at hand, one text for each as
 // enact.AppendEvent writes it, which saves the codecs of this package making it again.
-// The payload may share memory with a text. It is no method, so that a codec which embeds one of them cannot pass for it.
+// For a codec that [TakesTexts] the events may be nil. The payload may share memory with a text. It is no method, so that a codec which embeds one of them cannot pass for it.
 func EncodeTexts(ctx context.Context, c Codec, dst []byte, place Place, events []enact.Event, texts []json.RawMessage) (payload []byte, header string, err error) {
 	return encode(ctx, c, dst, place, source{events, texts})
+}
+
+// TakesTexts reports whether [EncodeTexts] of the codec looks at the texts alone: it is one
+// of this package, and so is all that it wraps.
+func TakesTexts(c Codec) bool {
+	switch c := c.(type) {
+	case JSON:
+		return true
+	case *Zstd:
+		return TakesTexts(c.inner)
+	case *AES256GCM:
+		return TakesTexts(c.inner)
+	}
+	return false
 }
 
 func encode(ctx context.Context, c Codec, dst []byte, place Place, src source) (payload []byte, header string, err error) {

@@ -58,7 +58,7 @@ func (s *Store) Commit(ctx context.Context, batch enact.Batch) (receipt enact.Re
 		return enact.Receipt{}, err
 	}
 	if batch.Options.Trace.IsZero() {
-		batch.Options.Trace = s.traceContext(ctx)
+		batch.Options.Trace, c.ownTrace = s.traceContext(ctx), true
 	}
 	if c.id, err = uuid.NewV7(); err != nil {
 		return enact.Receipt{}, err
@@ -83,6 +83,7 @@ type commit struct {
 	texts  []json.RawMessage // JSON of each event
 	groups []int             // events of each record
 
+	ownTrace  bool // the trace context is the store's, not the caller's
 	announced bool // the index entry of a creation is acknowledged
 }
 
@@ -203,10 +204,15 @@ func torn(last *record.Record) error {
 // with appends that wait and can share its record. On success the lane's tail is the
 // last one's.
 func (c *commit) attempt(ctx context.Context, l *lane) (enact.Receipt, error) {
+	alone := false
 	for {
-		g := l.gather(c)
+		g := l.gather(c, alone)
 		if err := g.encode(ctx, l); err != nil {
 			l.giveBack(g)
+			if len(g.members) > 1 && errors.Is(err, enact.ErrTooLarge) {
+				alone = true // a codec may refuse for all what it takes of each
+				continue
+			}
 			return enact.Receipt{}, err
 		}
 		if l.tail.Number == 0 {
@@ -269,14 +275,13 @@ func (c *commit) prepareCreation(ctx context.Context, l *lane) error {
 func (g *group) encode(ctx context.Context, l *lane) error {
 	lead := g.members[0].c
 	s := lead.s
-	events, texts, times, groups := lead.batch.Events, lead.texts, lead.times, lead.groups
+	texts, times, groups := lead.texts, lead.times, lead.groups
 	if len(g.members) > 1 {
-		events, texts, times = slices.Clip(events), slices.Clip(texts), slices.Clip(times)
+		texts, times = slices.Clip(texts), slices.Clip(times)
 		for _, m := range g.members[1:] {
-			events = append(events, m.c.batch.Events...)
 			texts, times = append(texts, m.c.texts...), append(times, m.c.times...)
 		}
-		groups = []int{len(events)}
+		groups = []int{len(texts)}
 	}
 	opts := &lead.batch.Options
 	tail := l.tail
@@ -293,7 +298,11 @@ func (g *group) encode(ctx context.Context, l *lane) error {
 		if i == 0 {
 			r.Key = opts.IdempotencyKey
 		}
-		if err := s.encodePayload(ctx, r, events[next:next+n], texts[next:next+n]); err != nil {
+		var events []enact.Event // none of a group: who leaves has them back
+		if len(g.members) == 1 {
+			events = lead.batch.Events[next : next+n]
+		}
+		if err := s.encodePayload(ctx, r, events, texts[next:next+n]); err != nil {
 			return err
 		}
 		var err error
@@ -303,6 +312,9 @@ func (g *group) encode(ctx context.Context, l *lane) error {
 		msg, size, err := r.MessageFor(l.subject)
 		if err != nil {
 			return err
+		}
+		if len(groups) > 1 {
+			size += stagedBytes
 		}
 		if limit := int(s.asks.nc.MaxPayload()); limit > 0 && size > limit {
 			return &enact.TooLargeError{What: "event", Size: size, Limit: limit, Unit: "bytes"}

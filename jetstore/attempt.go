@@ -85,6 +85,11 @@ func (s *Store) send(ctx context.Context, a *attempt) (position uint64, err erro
 			return position, nil
 		}
 		a.sent = a.sent || mayHaveLeft(err)
+		if !a.sent {
+			if tooLarge := sizeRefusal(err, a); tooLarge != nil {
+				return 0, tooLarge
+			}
+		}
 		if errors.Is(err, nats.ErrConnectionClosed) || !a.sent && lasting(err) {
 			return 0, unproven(a.sent, err)
 		}
@@ -185,7 +190,8 @@ func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position u
 		}
 		return position, done, err
 	}
-	if tooLarge := sizeRefusal(cause, a); tooLarge != nil {
+	// What the connection refuses, now, says nothing of a copy that it took earlier.
+	if tooLarge := sizeRefusal(cause, a); tooLarge != nil && !errors.Is(cause, nats.ErrMaxPayload) {
 		return 0, done, tooLarge
 	}
 	// Nothing follows the predecessor, as far as this leader knows. Before the same
@@ -287,9 +293,10 @@ func mayHaveLeft(err error) bool {
 	return true
 }
 
-// sizeRefusal turns the server's word on size into the typed error.
+// sizeRefusal turns the word on size of the server, or of the connection for it, into the
+// typed error.
 func sizeRefusal(err error, a *attempt) error {
-	if !hasCode(err, codeTooLarge) && !hasCode(err, codeHeadersTooLarge) {
+	if !hasCode(err, codeTooLarge) && !hasCode(err, codeHeadersTooLarge) && !errors.Is(err, nats.ErrMaxPayload) {
 		return nil
 	}
 	size := 0

@@ -29,12 +29,12 @@ func pack(c *commit) ([]int, error) {
 		return []int{1}, nil
 	}
 	reserved := reservedHeaders(c)
-	budget := record.MaxBytes - reserved
+	budget := c.s.maxRecord() - reserved
 	perEvent := 1 // the comma or bracket
 	maxEvents := record.MaxEvents
 	if !record.AllEqual(c.times) {
 		perEvent += timeDistance
-		maxEvents = min(maxEvents, max(1, (record.MaxHeaderBytes-reserved)/timeDistance))
+		maxEvents = min(maxEvents, maxTimes(reserved))
 	}
 	if c.batch.Options.OneEventPerRecord {
 		maxEvents = 1
@@ -55,6 +55,19 @@ func pack(c *commit) ([]int, error) {
 	}
 	return groups, nil
 }
+
+// maxRecord returns the most bytes that a record of several events may have: the format's
+// limit, or what the server takes in a message of a staged batch, if that is less.
+func (s *Store) maxRecord() int {
+	if limit := int(s.asks.nc.MaxPayload()); limit > 0 {
+		return min(record.MaxBytes, limit-stagedBytes)
+	}
+	return record.MaxBytes
+}
+
+// maxTimes returns how many events of different times a record may have whose other
+// headers take so many bytes.
+func maxTimes(reserved int) int { return max(1, (record.MaxHeaderBytes-reserved)/timeDistance) }
 
 // reservedHeaders bounds the bytes of one of the append's records that are not its
 // events': its headers, but for the list of the events' times, and what the codec adds.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
 	"github.com/enactlog/enact/internal/record"
 )
 
@@ -124,25 +125,27 @@ func (l *lane) handOver() {
 	next.wake <- wakeup{drive: true}
 }
 
-// gather makes a group of c and those who wait behind it, as many as can share its
-// record. Creations go alone: what waits behind one may expect that it exists.
-func (l *lane) gather(c *commit) *group {
+// gather makes a group of c and, unless it is to go alone, those who wait behind it, as
+// many as can share its record. Creations go alone: what waits behind one may expect that
+// it exists.
+func (l *lane) gather(c *commit, alone bool) *group {
 	first := l.tail.Sequence + 1
 	g := new(group)
 	g.members = append(g.room[:0], member{c: c, first: first})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) == 0 || l.tail.Number == 0 || !c.shareable() {
+	if alone || len(l.waiting) == 0 || l.tail.Number == 0 || !c.shareable() {
 		return g
 	}
 	size, events := c.size(), len(c.batch.Events)
+	reserved := reservedHeaders(c)
+	maxSize, maxEvents := c.s.maxRecord()-reserved, min(maxShared, maxTimes(reserved))
 	for len(l.waiting) > 0 {
 		req := l.waiting[0]
 		n := req.c
 		next := first + uint64(events)
 		if !n.shareable() || !n.batch.Options.Expect.Holds(next-1) || !maps.Equal(n.batch.Options.Metadata, c.batch.Options.Metadata) ||
-			!sameTrace(n.batch.Options.Trace, c.batch.Options.Trace) ||
-			events+len(n.batch.Events) > maxShared || size+n.size() > record.MaxBytes-reservedHeaders(c) ||
+			!sameTrace(n, c) || events+len(n.batch.Events) > maxEvents || size+n.size() > maxSize ||
 			!record.TimesFit(c.times[0], n.times[0]) {
 			break
 		}
@@ -153,18 +156,22 @@ func (l *lane) gather(c *commit) *group {
 	return g
 }
 
-// sameTrace reports whether appends of two trace contexts may share a record, which has
-// one. Those that are recorded may not: what is linked to one of them would show another.
-func sameTrace(a, b enact.TraceContext) bool { return a == b || !a.Sampled() && !b.Sampled() }
+// sameTrace reports whether two appends may share a record as far as their trace contexts
+// go: a record has one. Callers have theirs stored. Those of the store's own spans may be
+// another's unless they are recorded: what is linked to one of them would show another.
+func sameTrace(a, b *commit) bool {
+	x, y := a.batch.Options.Trace, b.batch.Options.Trace
+	return x == y || a.ownTrace && b.ownTrace && !x.Sampled() && !y.Sampled()
+}
 
 // maxShared bounds the events of a shared record, so that their times fit its headers.
 const maxShared = 512
 
-// shareable reports whether the append may share a record: it is one itself, and
-// has nothing that is the record's own.
+// shareable reports whether the append may share a record: it is one itself, has nothing
+// that is the record's own, and is encoded without a look at the caller's events.
 func (c *commit) shareable() bool {
 	o := &c.batch.Options
-	return len(c.groups) == 1 && o.IdempotencyKey == "" && !o.OneEventPerRecord && record.AllEqual(c.times)
+	return len(c.groups) == 1 && o.IdempotencyKey == "" && !o.OneEventPerRecord && record.AllEqual(c.times) && codec.TakesTexts(c.s.cfg.write)
 }
 
 // size returns the bytes that the append's events take in a record, beyond those of

@@ -15,6 +15,9 @@ const (
 	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
+// stagedBytes is what these add to a message, at most.
+const stagedBytes = len(headerBatchID+headerBatchSequence+headerBatchCommit) + len("22 bytes of batch id..1000"+"1") + 3*len(": \r\n")
+
 const (
 	// maxOpenBatches bounds a store's open transactions: the server takes 50 a
 	// stream, over all clients.
