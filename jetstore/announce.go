@@ -18,13 +18,13 @@ const headerMsgID = nats.MsgIdHdr
 // announce writes the index entry of a creation and waits for its acknowledgement.
 //
 // Each sending has a commit id of its own, which is the commit's from then on: nothing
-// was sent to the log yet. So an id is sent once, a copy that was not acknowledged
+// was sent to the log yet, unless an index has the entry that is no more. So an id is sent once, a copy that was not acknowledged
 // belongs to no execution whenever it is stored, and the entry that counts was stored
 // while its creation was under way.
 func (s *Store) announce(ctx context.Context, c *commit) error {
 	sent := false
 	position, err := retry(ctx, func() (uint64, error) {
-		if sent {
+		if sent && c.announced == "" {
 			id, err := uuid.NewV7()
 			if err != nil {
 				return 0, err
@@ -36,6 +36,20 @@ func (s *Store) announce(ctx context.Context, c *commit) error {
 	})
 	if err == nil {
 		s.tails.meet(c.key.tenant, position)
+	}
+	return err
+}
+
+// announceAgain writes the index entry of a creation that was sent to the log already, for an
+// index that was made since. The id cannot change any more; a listing leaves out copies.
+func (s *Store) announceAgain(ctx context.Context, a *attempt) error {
+	r, err := s.checkPending(a, a.messages[0], 1, len(a.messages))
+	if err != nil {
+		return err
+	}
+	position, err := s.asks.publish(ctx, s.cfg.index(), entryMessage(s.cfg.subjects, a.key, a.commit, r.Times[0]))
+	if err == nil {
+		s.tails.meet(a.key.tenant, position)
 	}
 	return err
 }

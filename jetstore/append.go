@@ -83,8 +83,8 @@ type commit struct {
 	texts  []json.RawMessage // JSON of each event
 	groups []int             // events of each record
 
-	ownTrace  bool // the trace context is the store's, not the caller's
-	announced bool // the index entry of a creation is acknowledged
+	ownTrace  bool   // the trace context is the store's, not the caller's
+	announced string // incarnation of the log whose index has acknowledged the entry of a creation; "": none
 }
 
 // eventTimes returns each event's time, UTC, without a monotonic reading.
@@ -260,13 +260,14 @@ func (c *commit) prepareCreation(ctx context.Context, l *lane) error {
 	if len(proof.elsewhere) > 0 {
 		return fmt.Errorf("%w: %q", enact.ErrTenantMismatch, c.key.id)
 	}
-	if c.announced {
+	incarnation := c.s.incarnation()
+	if c.announced == incarnation {
 		return nil
 	}
 	if err := c.s.announce(ctx, c); err != nil {
 		return err
 	}
-	c.announced = true
+	c.announced = incarnation
 	return nil
 }
 

@@ -196,17 +196,26 @@ func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position u
 	}
 	// Nothing follows the predecessor, as far as this leader knows. Before the same
 	// check is made again, make sure that the predecessor still is what it was.
-	holders, err := s.holders(ctx, a.key.id)
+	at, err := s.presence(ctx, a.key.id)
+	held := slices.Contains(at.holders, a.key.tenant)
 	switch {
 	case err != nil:
 		return 0, ask, ended(err, cause)
-	case s.incarnation() != a.incarnation:
-		// Positions of two incarnations never meet: the check can never hold again.
-		return 0, done, errOvertaken
-	case a.predecessor == 0 && slices.Contains(holders, a.key.tenant):
+	case a.predecessor == 0 && held:
 		// "Not found" was a read error, in which a server would accept a second first
 		// record, or the successor came just now.
 		return 0, ask, fmt.Errorf("enact: the leader cannot read the first record of subject %q: %w", s.subject(a.key), cause)
+	case at.incarnation == a.incarnation:
+	case a.predecessor == 0:
+		// Nothing precedes it in the stream that was made since either.
+		if err := s.announceAgain(ctx, a); err != nil {
+			return 0, ask, ended(err, cause)
+		}
+		a.incarnation = at.incarnation
+	case !held || a.predecessor < at.first || a.predecessor > at.last:
+		// Positions of two incarnations never meet: the check can never hold again. (One that
+		// is there was read before the store learned that the stream is another one.)
+		return 0, done, errOvertaken
 	}
 	return 0, send, cause
 }

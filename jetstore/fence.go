@@ -82,10 +82,22 @@ func (s *Store) proveAbsent(ctx context.Context, key execution) error {
 	return nil
 }
 
-// holders returns the tenants in which the execution id has records, sorted, as the
-// leader's index of subjects has it in memory. An answer that has not reached the
-// highest position this store has met is asked for again.
+// holders returns the tenants in which the execution id has records, see presence.
 func (s *Store) holders(ctx context.Context, id enact.ExecutionID) ([]enact.TenantID, error) {
+	p, err := s.presence(ctx, id)
+	return p.holders, err
+}
+
+// presence is what the leader says of an execution id and of the stream that it is in.
+type presence struct {
+	holders     []enact.TenantID // tenants in which the id has records, sorted
+	incarnation string
+	first, last uint64 // positions of the stream
+}
+
+// presence asks the leader, whose index of subjects is in memory. An answer that has not
+// reached the highest position this store has met is asked for again.
+func (s *Store) presence(ctx context.Context, id enact.ExecutionID) (presence, error) {
 	info, err := retry(ctx, func() (*streamInfo, error) {
 		// What was seen before the question is what the answer must reach.
 		seen := s.seen.Load()
@@ -97,19 +109,23 @@ func (s *Store) holders(ctx context.Context, id enact.ExecutionID) ([]enact.Tena
 		return info, err
 	})
 	if err != nil {
-		return nil, err
+		return presence{}, err
 	}
-	s.sawIncarnation(incarnationOf(info.Config.Metadata, info.Created))
-	tenants := make([]enact.TenantID, 0, len(info.State.Subjects))
+	p := presence{
+		holders:     make([]enact.TenantID, 0, len(info.State.Subjects)),
+		incarnation: incarnationOf(info.Config.Metadata, info.Created),
+		first:       info.State.First, last: info.State.Last,
+	}
+	s.sawIncarnation(p.incarnation)
 	for subject := range info.State.Subjects {
 		tenant, _, err := s.cfg.subjects.ParseExecution(subject)
 		if err != nil {
-			return nil, &enact.CorruptError{ExecutionID: id, Reason: fmt.Sprintf("foreign subject %q in the stream", subject)}
+			return presence{}, &enact.CorruptError{ExecutionID: id, Reason: fmt.Sprintf("foreign subject %q in the stream", subject)}
 		}
-		tenants = append(tenants, tenant)
+		p.holders = append(p.holders, tenant)
 	}
-	slices.Sort(tenants)
-	return tenants, nil
+	slices.Sort(p.holders)
+	return p, nil
 }
 
 // sawIncarnation forgets everything about executions when the stream was deleted

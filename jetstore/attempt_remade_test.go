@@ -1,0 +1,117 @@
+package jetstore
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/enactlog/enact"
+)
+
+// makeAgain deletes the streams of a log and makes them again.
+func makeAgain(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	for _, name := range []string{DefaultStream, DefaultStream + indexSuffix} {
+		require.NoError(t, js.DeleteStream(t.Context(), name))
+	}
+	require.NoError(t, EnsureStream(t.Context(), nc))
+}
+
+// attemptOf makes the attempt that an append of one event to execution run of tenant acme
+// would send now.
+func attemptOf(t *testing.T, s *Store) *attempt {
+	t.Helper()
+	c := commitOf(t, s, enact.Batch{TenantID: "acme", ExecutionID: "run", Events: pause("late")})
+	l := s.lanes.acquire(c.key, s.cfg.subjects)
+	defer s.lanes.release(l)
+	require.NoError(t, s.warmUp(t.Context(), l, false))
+	g := l.gather(c, true)
+	require.NoError(t, g.encode(t.Context(), l))
+	g.attempt.sent = true
+	return g.attempt
+}
+
+// openAgain opens another store on the connection of s.
+func openAgain(t *testing.T, s *Store) *Store {
+	t.Helper()
+	other, err := Open(t.Context(), s.asks.nc)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, other.Shutdown(context.Background())) })
+	return other
+}
+
+// That the stream was made again since the store last heard of it kills no attempt whose
+// predecessor is in the stream that there is now: its copies may be stored yet.
+func TestAttemptInAStreamMadeAgainUnnoticed(t *testing.T) {
+	s := openInside(t, "")
+	makeAgain(t, s.asks.nc)
+	_, err := openAgain(t, s).Append(t.Context(), "run", "acme", pause("first")[0])
+	require.NoError(t, err)
+
+	a := attemptOf(t, s)
+	require.NotZero(t, a.predecessor)
+	_, may, err := s.settle(t.Context(), a, errNoAnswer)
+	require.Equal(t, send, may, "%v", err)
+	require.NotErrorIs(t, err, errOvertaken)
+	_, err = s.asks.publish(t.Context(), s.cfg.stream, a.messages[0]) // a copy that was late
+	require.NoError(t, err)
+	_, may, err = s.settle(t.Context(), a, errNoAnswer)
+	require.NoError(t, err)
+	require.Equal(t, done, may)
+}
+
+// An attempt whose predecessor was in a stream that is no more is dead.
+func TestAttemptBehindARecordOfAFormerStream(t *testing.T) {
+	s := openInside(t, "")
+	_, err := s.Append(t.Context(), "run", "acme", pause("first")[0])
+	require.NoError(t, err)
+	a := attemptOf(t, s)
+	makeAgain(t, s.asks.nc)
+	_, may, err := s.settle(t.Context(), a, errNoAnswer)
+	require.ErrorIs(t, err, errOvertaken)
+	require.Equal(t, done, may)
+	_, err = s.asks.publish(t.Context(), s.cfg.stream, a.messages[0])
+	require.True(t, hasCode(err, 10071), "%v", err)
+}
+
+// The first record of an execution follows nothing, and nothing is also what a stream that
+// was made again has: a late copy may be stored there. So the attempt is not dead, and before
+// it is sent again the new index names the execution.
+func TestCreationInAStreamMadeAgain(t *testing.T) {
+	s := openInside(t, "")
+	a := attemptOf(t, s)
+	require.Zero(t, a.predecessor)
+	makeAgain(t, s.asks.nc)
+	_, may, err := s.settle(t.Context(), a, errNoAnswer)
+	require.Equal(t, send, may, "%v", err)
+	require.NotErrorIs(t, err, errOvertaken)
+	_, err = s.asks.publish(t.Context(), s.cfg.stream, a.messages[0])
+	require.NoError(t, err)
+	_, may, err = s.settle(t.Context(), a, errNoAnswer)
+	require.NoError(t, err)
+	require.Equal(t, done, may)
+	list, err := openAgain(t, s).ListExecutions(t.Context(), "acme", 10, 0)
+	require.NoError(t, err)
+	require.Equal(t, []enact.ExecutionID{"run"}, list)
+}
+
+// An append that was announced in an index that is no more is announced in the new one.
+func TestAnnouncedInAStreamMadeAgain(t *testing.T) {
+	s := openInside(t, "")
+	c := commitOf(t, s, enact.Batch{TenantID: "acme", ExecutionID: "run", Events: pause("first")})
+	l := s.lanes.acquire(c.key, s.cfg.subjects)
+	defer s.lanes.release(l)
+	require.NoError(t, s.warmUp(t.Context(), l, true))
+	require.NoError(t, c.prepareCreation(t.Context(), l))
+	makeAgain(t, s.asks.nc)
+	_, err := c.run(t.Context(), l) // again, as behind another's append
+	require.NoError(t, err)
+	list, err := openAgain(t, s).ListExecutions(t.Context(), "acme", 10, 0)
+	require.NoError(t, err)
+	require.Equal(t, []enact.ExecutionID{"run"}, list)
+}
