@@ -213,7 +213,8 @@ type UnknownOutcomeError struct {
 	ExecutionID    ExecutionID `json:"execution_id"`
 	CommitID       string      `json:"commit_id"`                 // UUID under which the events were sent
 	Predecessor    uint64      `json:"predecessor"`               // position of the record that they were to follow; 0: they were to be the first
-	Incarnation    string      `json:"incarnation"`               // of the stream that they were sent to
+	Stream         string      `json:"stream,omitempty"`          // that they were sent to; "": not known
+	Incarnation    string      `json:"incarnation"`               // of that stream
 	First          uint64      `json:"first"`                     // sequence that the first event gets if they are stored
 	Events         int         `json:"events"`                    // number of events
 	IdempotencyKey string      `json:"idempotency_key,omitempty"` // as given

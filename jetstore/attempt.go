@@ -23,6 +23,7 @@ type attempt struct {
 	messages    []*nats.Msg
 	sent        bool         // a copy may be under way, or stored
 	resolving   bool         // a call of Resolve is about it
+	checked     bool         // it was held against its predecessor, see checkPredecessor
 	room        [1]*nats.Msg // where messages begins: most appends are one
 }
 
@@ -76,6 +77,15 @@ func (s *Store) send(ctx context.Context, a *attempt) (position uint64, err erro
 		}
 		if may != send {
 			continue
+		}
+		if a.resolving && !a.checked {
+			if err := s.checkPredecessor(ctx, a); errors.Is(err, enact.ErrInvalidOption) {
+				return 0, err
+			} else if err != nil {
+				cause = err
+				continue
+			}
+			a.checked = true
 		}
 		if a.sent {
 			s.happened(ctx, Retry)
@@ -182,6 +192,7 @@ func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position u
 	case err != nil:
 		return 0, ask, ended(err, cause)
 	case next.Commit.ID != a.commit:
+		s.lanes.meet(a.key, markOf(next)) // no later answer may be older: it would show the predecessor again
 		return 0, done, errOvertaken
 	default:
 		position, err := s.committed(ctx, a, next)

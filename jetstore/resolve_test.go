@@ -2,6 +2,7 @@ package jetstore_test
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -56,6 +57,12 @@ func TestResolveRefusesWhatNoAppendHasLeft(t *testing.T) {
 		"other commit":  {func(u *enact.UnknownOutcomeError) { u.CommitID = uuid.Must(uuid.NewV7()).String() }, "belongs to commit"},
 		"other place":   {func(u *enact.UnknownOutcomeError) { u.Records = append(u.Records, u.Records[0]) }, "belongs to commit"},
 		"other history": {func(u *enact.UnknownOutcomeError) { u.Predecessor = 17 }, "follows position 0, not 17"},
+		"other stream":  {func(u *enact.UnknownOutcomeError) { u.Stream = "OTHER" }, `"OTHER"`},
+		"no stream":     {func(u *enact.UnknownOutcomeError) { u.Incarnation = "" }, "incarnation"},
+		"more events":   {func(u *enact.UnknownOutcomeError) { u.Events = 2 }, "events 1 to 1"},
+		"too many":      {func(u *enact.UnknownOutcomeError) { u.Events = math.MaxInt }, "events 1 to 1"},
+		"other events":  {func(u *enact.UnknownOutcomeError) { u.First = 2 }, "events 1 to 1"},
+		"other key":     {func(u *enact.UnknownOutcomeError) { u.IdempotencyKey = "k" }, "key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := *good
