@@ -45,7 +45,10 @@ type api struct {
 	prefix  string
 	line    *line    // nil: nobody watches the connection
 	silence *silence // nil: the connection is not left, whatever it brings
-	inboxes inboxes
+	// refusals of a connection of the caller's are not heard (nil): of several at once, on
+	// different subjects, only the last is known for what it is.
+	refusals *refusals
+	inboxes  inboxes
 }
 
 func newAPI(nc *nats.Conn, prefix string, line *line) *api {
@@ -94,20 +97,23 @@ func (a *answer) failed() error {
 // returns an error that matches enact.ErrNotPermitted if the server refused the
 // message for want of permission.
 func (a *api) roundTrip(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
-	before := a.nc.LastError()
+	count, before := a.refusals.count(), a.nc.LastError()
 	reply, err := a.ask(ctx, msg)
 	if err != nil {
-		// A refusal comes apart from the request: nobody answers that. The only thing
-		// that tells which publish was meant is its subject, in the error's text.
-		if after := a.nc.LastError(); after != before && forbids(after, msg.Subject) {
-			return nil, fmt.Errorf("%w: %w", enact.ErrNotPermitted, after)
+		refusal := a.refusals.since(count, msg.Subject)
+		if after := a.nc.LastError(); refusal == nil && after != before && forbids(after, msg.Subject) {
+			refusal = after
+		}
+		if refusal != nil {
+			return nil, fmt.Errorf("%w: %w", enact.ErrNotPermitted, refusal)
 		}
 		return nil, err
 	}
 	return reply, nil
 }
 
-// forbids reports whether an error of a connection is the server's refusal of a subject.
+// forbids reports whether an error of a connection is the server's refusal of a subject:
+// the only thing that tells is its text.
 func forbids(err error, subject string) bool {
 	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(subject))
 }

@@ -2,14 +2,9 @@ package jetstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/enactlog/enact"
 )
@@ -114,8 +109,7 @@ func (r *anyAnswer) UnmarshalJSON(data []byte) error {
 // went wrong on the connection was a publish or a subscription to the subject for
 // which there is no permission. The server says so apart from any request.
 func (a *Attachment) Denied(subject string) error {
-	err := a.s.reads.nc.LastError()
-	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), strconv.Quote(subject)) {
+	if err := a.s.reads.nc.LastError(); forbids(err, subject) {
 		return fmt.Errorf("%w: %w", enact.ErrNotPermitted, err)
 	}
 	return nil

@@ -1,6 +1,10 @@
 package jetstore_test
 
 import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,4 +50,44 @@ authorization {
 	_, err = connect("writer").LoadEvents(t.Context(), "there")
 	require.ErrorIs(t, err, enact.ErrNotPermitted)
 	require.Less(t, time.Since(began), jetstore.DefaultTimeout)
+}
+
+// That holds for each of many calls at once: the server's word on one does not hide that on
+// another. What it refused is of no unknown outcome.
+func TestMissingPermissionsOfManyCalls(t *testing.T) {
+	srv := natstest.Start(t, natstest.Options{NoSync: true, Extra: `
+authorization {
+  users: [
+    { user: operator, password: x }
+    { user: reader, password: x, permissions: { publish: { deny: "enact.>" } } }
+  ]
+}`, NATS: []nats.Option{nats.UserInfo("operator", "x")}})
+	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", "x"))
+	require.NoError(t, err)
+	defer nc.Close()
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
+	operator, err := jetstore.Open(t.Context(), nc)
+	require.NoError(t, err)
+	defer shutDown(t, operator)
+	var told atomic.Int64
+	reader, err := jetstore.Connect(t.Context(), srv.URL(), jetstore.WithNATS(nats.UserInfo("reader", "x"),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) { told.Add(1) })))
+	require.NoError(t, err)
+	defer shutDown(t, reader)
+
+	const calls = 20
+	var all sync.WaitGroup
+	for i := range calls {
+		run := enact.ExecutionID(fmt.Sprintf("run-%d", i))
+		_, err := operator.Append(t.Context(), run, "t", note(1))
+		require.NoError(t, err)
+		all.Go(func() {
+			_, err := reader.Append(t.Context(), run, "t", note(2))
+			if !errors.Is(err, enact.ErrNotPermitted) || errors.Is(err, enact.ErrUnknownOutcome) {
+				t.Errorf("%s: %v", run, err)
+			}
+		})
+	}
+	all.Wait()
+	natstest.Eventually(t, time.Minute, func() bool { return told.Load() >= calls }, func() string { return "the caller's own handler was not told" })
 }

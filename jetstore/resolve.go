@@ -38,8 +38,7 @@ func (a *attempt) unknown(cause error, c *commit, first uint64) *enact.UnknownOu
 // copy that is under way could be, too.
 //
 // The error may come from another process, through JSON. Other errors: enact.ErrInvalidID
-// and enact.ErrInvalidOption (it is not an error that a store of this
-// log returned),
+// and enact.ErrInvalidOption (it is not an error that a store of this log returned),
 // enact.ErrTooLarge (the server takes no such message, and has none), enact.ErrCorrupt,
 // enact.ErrUnsupportedVersion, enact.ErrClosed, or the context's, where it ended after
 // the proof and before the receipt or the actual sequence was read.

@@ -90,6 +90,7 @@ func Connect(ctx context.Context, servers string, opts ...Option) (*Store, error
 	}
 	s.owned = conns
 	s.asks.silence, s.reads.silence = &silence{nc: conns[0]}, &silence{nc: conns[1]}
+	s.asks.refusals, s.reads.refusals = hearRefusals(conns[0]), hearRefusals(conns[1])
 	return s, nil
 }
 
