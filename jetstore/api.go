@@ -25,6 +25,7 @@ const (
 	codeNotFound         = 10037 // no message found; also what a read error looks like
 	codeTooLarge         = 10054 // message exceeds the stream's or the server's maximum
 	codeHeadersTooLarge  = 10097
+	codeBatchTooLarge    = 10199 // more messages than the server allows in an atomic batch
 	codeConsumerNotFound = 10014
 	codeStreamNotFound   = 10059
 	codeStreamNameInUse  = 10058

@@ -40,9 +40,9 @@ var errUnproven = errors.New("enact: outcome not proven")
 //	10071 wrong last seq N   nothing: a deposed leader refuses what the new one stores
 //	10164 wrong last seq     nothing: something on the subject is in flight
 //	10158, 10167, 429        nothing: busy
-//	10176, 10199, 10210      nothing: this sending of the batch was dropped
+//	10176, 10210             nothing: this sending of the batch was dropped
 //	10008, 10023, 10077      nothing: no leader, no resources, no disk, for now
-//	10054, 10097             too large, unless an earlier copy was stored all the same
+//	10054, 10097, 10199      too large, unless an earlier copy was stored all the same
 //	permissions violation    this copy was dropped at the door
 //	no responders, time-out, connection lost: nothing
 //
@@ -316,6 +316,9 @@ func mayHaveLeft(err error) bool {
 // sizeRefusal turns the word on size of the server, or of the connection for it, into the
 // typed error.
 func sizeRefusal(err error, a *attempt) error {
+	if hasCode(err, codeBatchTooLarge) {
+		return fmt.Errorf("%w: %w", &enact.TooLargeError{What: "batch", Size: len(a.messages), Unit: "records"}, err)
+	}
 	if !hasCode(err, codeTooLarge) && !hasCode(err, codeHeadersTooLarge) && !errors.Is(err, nats.ErrMaxPayload) {
 		return nil
 	}

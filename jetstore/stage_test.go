@@ -1,6 +1,7 @@
 package jetstore_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -43,4 +44,28 @@ func TestStagedBatchWaitsForATransaction(t *testing.T) {
 	exists, err := s.ExecutionExists(t.Context(), "other")
 	require.NoError(t, err)
 	require.False(t, exists, "what was abandoned is not stored")
+}
+
+// A server may allow fewer records in a transaction than there can be. That is said, with the
+// number, as soon as it is known.
+func TestStagedBatchOverTheServersLimit(t *testing.T) {
+	srv := natstest.Start(t, natstest.Options{NoSync: true, JetStream: "limits { batch { max_msgs: 4 } }"})
+	nc, err := nats.Connect(srv.URL())
+	require.NoError(t, err)
+	defer nc.Close()
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
+	s, err := jetstore.Open(t.Context(), nc)
+	require.NoError(t, err)
+	defer shutDown(t, s)
+	for _, n := range []int{5, 9} {
+		_, err = s.AppendBatch(t.Context(), "e", "t", notes(n), enact.WithOneEventPerRecord())
+		tooLarge, ok := errors.AsType[*enact.TooLargeError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, enact.TooLargeError{What: "batch", Size: n, Unit: "records"}, *tooLarge)
+		exists, err := s.ExecutionExists(t.Context(), "e")
+		require.NoError(t, err)
+		require.False(t, exists)
+	}
+	_, err = s.AppendBatch(t.Context(), "e", "t", notes(4), enact.WithOneEventPerRecord())
+	require.NoError(t, err)
 }
