@@ -196,7 +196,7 @@ func (a *api) leaderGet(ctx context.Context, stream string, req getRequest) (*me
 		if hasCode(err, codeNotFound) {
 			return nil, errNotFound
 		}
-		return nil, err
+		return nil, namedStream(err, stream)
 	}
 	if resp.Message == nil {
 		return nil, errors.New("enact: the server's answer has no message")

@@ -237,3 +237,27 @@ func TestConnectHonoursItsContext(t *testing.T) {
 	_, err = jetstore.Connect(t.Context(), "nats://me:secret@127.0.0.1:1,nats://token@127.0.0.1:2")
 	require.EqualError(t, err, "enact: connect to nats://127.0.0.1:1,nats://127.0.0.1:2: nats: no servers available for connection")
 }
+
+// A stream that is gone is named by every call that asks for it, whatever it asks first.
+func TestStreamIsGone(t *testing.T) {
+	_, nc := startServer(t)
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
+	s, err := jetstore.Open(t.Context(), nc)
+	require.NoError(t, err)
+	defer shutDown(t, s)
+	require.NoError(t, newJetStream(t, nc).DeleteStream(t.Context(), "ENACT"))
+	for name, call := range map[string]func() error{
+		"append": func() error { _, err := s.Append(t.Context(), "run", "acme", note(1)); return err },
+		"create": func() error {
+			_, err := s.Append(t.Context(), "run", "acme", note(1), enact.ExpectSequence(0))
+			return err
+		},
+		"load":           func() error { _, err := s.LoadEvents(t.Context(), "run"); return err },
+		"load in tenant": func() error { _, err := s.LoadEvents(t.Context(), "run", enact.InTenant("acme")); return err },
+		"latest":         func() error { _, _, err := s.LatestSequence(t.Context(), "run", enact.InTenant("acme")); return err },
+	} {
+		err := call()
+		require.ErrorIs(t, err, enact.ErrStreamNotFound, name)
+		require.ErrorContains(t, err, "ENACT", name)
+	}
+}
