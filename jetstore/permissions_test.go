@@ -55,6 +55,7 @@ authorization {
 // That holds for each of many calls at once: the server's word on one does not hide that on
 // another. What it refused is of no unknown outcome.
 func TestMissingPermissionsOfManyCalls(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	srv := natstest.Start(t, natstest.Options{NoSync: true, Extra: `
 authorization {
   users: [

@@ -50,7 +50,8 @@ type Store struct {
 // Open opens the log on a connection of the caller's, which stays the caller's:
 // Shutdown does not close it. The connection should have been made with
 // nats.ReconnectBufSize(-1): what is buffered while it is down reaches the server
-// at a time of its own.
+// at a time of its own; and with nats.FlusherTimeout of some seconds, which is how long a
+// server that reads no more holds up calls whose contexts have ended.
 //
 // It returns enact.ErrStreamNotFound if the stream or its index stream is
 // missing, an [*enact.StreamConfigError] that names each setting which breaks a
@@ -94,12 +95,19 @@ func Connect(ctx context.Context, servers string, opts ...Option) (*Store, error
 	return s, nil
 }
 
+// writeTimeout bounds a write to a connection. Whoever writes to a server that reads no more
+// is held up so long, whatever its context says, and with it all others on the connection
+// (nats.go: nc.mu); its default is a minute. The largest event of an embedded server takes
+// as long at 13 Mbit/s.
+const writeTimeout = 5 * time.Second
+
 // dial makes one connection of the store's own. ReconnectBufSize(-1) makes a
 // publish fail at once while the connection is down, so that no copy of an append
 // lies in a buffer after its outcome was settled.
 func dial(ctx context.Context, cfg *config, servers, name string) (*nats.Conn, error) {
 	opts := append([]nats.Option{
 		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(100 * time.Millisecond),
+		nats.FlusherTimeout(writeTimeout),
 	}, cfg.natsOpts...)
 	if deadline, ok := ctx.Deadline(); ok {
 		opts = append(opts, nats.Timeout(max(time.Until(deadline), time.Millisecond)))
