@@ -31,6 +31,18 @@ func ExampleCodec() {
 	// true false 0
 }
 
+// A store that shares records between callers asks whether a codec would look at the events
+// themselves, which are their callers'.
+func ExampleTakesTexts() {
+	small, err := codec.NewZstd(codec.JSON{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	own := struct{ codec.Codec }{small} // a codec of another package
+	fmt.Println(codec.TakesTexts(codec.JSON{}), codec.TakesTexts(small), codec.TakesTexts(own))
+	// Output: true true false
+}
+
 // A store that has the JSON of its events, since it has validated them, does not have it
 // made again.
 func ExampleEncodeTexts() {
