@@ -33,12 +33,24 @@ type history struct {
 // trouble is what went wrong lately in a history.
 type trouble struct {
 	Damaged []uint64 // positions since the last record taken where something else stands
+	Newer   bool     // a record of a newer wire format is among them: nobody knows what it holds
 	Doubt   bool     // the next record may deviate: the last one was not what it should be
 	// Other is what the next record may follow instead of the tail's value, if the last record's
 	// chain was broken; its number of events is then not known for sure. Else zero.
 	Other enact.Chain
 	Jump  *jump
 	Bad   uint64 // position of the last record that a finding names
+}
+
+// damaged reports whether something that is no record stands between two positions, with them.
+func (t *trouble) damaged(first, last uint64) bool {
+	return slices.ContainsFunc(t.Damaged, func(p uint64) bool { return first <= p && p <= last })
+}
+
+// stands reports whether what was met behind the last record may stand for that of a head.
+// A position before the stream's first is of another stream and tells nothing.
+func (t *trouble) stands(k kept, first uint64) bool {
+	return t.Newer || t.damaged(k.Position, k.Position) || k.Position < first && len(t.Damaged) > 0
 }
 
 // jump is a hole that was just met. If the record that seems to be missing comes next, the
@@ -197,7 +209,7 @@ func (h *history) jump(r *record.Record) {
 	missing := r.Link.Number - before.Number - 1
 	h.settled()
 	h.Tail, h.Commit = r.Tail(), r.Commit
-	if missing <= uint64(len(damaged)) {
+	if missing <= uint64(len(damaged)) && inTheirPlaces(r, before, damaged) {
 		return
 	}
 	position := r.Previous()
@@ -214,6 +226,18 @@ func (h *history) jump(r *record.Record) {
 	h.trouble().Jump = &jump{before, f, missing}
 }
 
+// inTheirPlaces reports whether, as far as the record's back list tells, what was met stands
+// where the records that are missing before it did. What stands elsewhere has been put
+// there by somebody, and is no record of the history.
+func inTheirPlaces(r *record.Record, before record.Tail, damaged []uint64) bool {
+	for _, ref := range r.Link.Back {
+		if ref.Position > before.Position && !slices.Contains(damaged, ref.Position) {
+			return false
+		}
+	}
+	return true
+}
+
 // swapped reports whether r is the one record that seemed to be missing.
 func (h *history) swapped(j *jump, r *record.Record, found func(Finding)) bool {
 	if r.Link.Number != j.Before.Number+1 || h.Tail.Number != r.Link.Number+1 || r.Sequence != j.Before.Sequence+1 || !r.Follows(j.Before.Chain) {
@@ -228,8 +252,11 @@ func (h *history) swapped(j *jump, r *record.Record, found func(Finding)) bool {
 	return true
 }
 
-// compare compares heads with the record that was just taken.
+// compare compares heads with the record, if it was just taken.
 func (h *history) compare(r *record.Record, found func(Finding)) {
+	if h.Tail.Position != r.Position {
+		return
+	}
 	for len(h.Heads) > 0 && h.Heads[0].Sequence <= r.Last() {
 		k := h.Heads[0]
 		h.Heads = h.Heads[1:]
@@ -247,21 +274,24 @@ func (h *history) compare(r *record.Record, found func(Finding)) {
 	}
 }
 
-// end checks what can be told only when the history has ended.
-func (h *history) end(id enact.ExecutionID, found func(Finding)) {
-	t := h.Trouble
-	if t != nil && t.Jump != nil {
-		found(t.Jump.told())
-		t.Jump = nil
+// end checks what can be told only when the history has ended. first is where the stream
+// begins.
+func (h *history) end(id enact.ExecutionID, first uint64, found func(Finding)) {
+	var t trouble
+	if h.Trouble != nil {
+		t = *h.Trouble
+		h.Trouble.Jump = nil
 	}
-	damaged := t != nil && len(t.Damaged) > 0
-	if c := h.Commit; c.Index < c.Of && !damaged && len(h.Heads) == 0 { // a head tells that the batch was whole
+	if t.Jump != nil {
+		found(t.Jump.told())
+	}
+	if c := h.Commit; c.Index < c.Of && !t.damaged(h.Tail.Position+1, h.Tail.Position+uint64(c.Of-c.Index)) && len(h.Heads) == 0 { // a head tells that the batch was whole
 		found(Finding{
 			missing: uint64(c.Of - c.Index), Kind: TornBatch, TenantID: h.Tenant, ExecutionID: id, Sequence: h.Tail.RecordSequence, Position: h.Tail.Position,
 			Reason: fmt.Sprintf("the history ends with record %d of %d of a batch: the batch is torn", c.Index, c.Of),
 		})
 	}
-	if n := len(h.Heads); n > 0 && !damaged {
+	if n := len(h.Heads); n > 0 && !t.stands(h.Heads[n-1], first) {
 		k := h.Heads[n-1]
 		f := Finding{
 			Kind: MissingEnd, TenantID: h.Tenant, ExecutionID: id, Sequence: h.Tail.Sequence + 1, Position: h.Tail.Position, headAt: k.Position,

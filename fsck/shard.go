@@ -194,6 +194,7 @@ func (s *shard) noRecord(m message, err error) {
 	case ok:
 		f.Kind, f.Reason = UnsupportedVersion, fmt.Sprintf("wire format version %q", clip(version.Version))
 		h.damaged(m.position)
+		h.Trouble.Newer = true
 		h.later(f)
 		return
 	case !ours(m.Header):
@@ -256,7 +257,7 @@ func (s *shard) finish(ctx context.Context) error {
 			if !s.within(h.Tenant) {
 				continue
 			}
-			h.end(id, s.ending(ctx, id, h))
+			h.end(id, s.first, s.ending(ctx, id, h))
 			if s.err != nil {
 				return s.err
 			}

@@ -1,0 +1,101 @@
+package fsck_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/fsck"
+	"github.com/enactlog/enact/internal/logtest"
+	"github.com/enactlog/enact/internal/record"
+)
+
+// A fault is told of also where another one stands behind it: what somebody has put on the
+// subject since is not what is missing.
+func TestOneFaultHidesNoOther(t *testing.T) {
+	s := newSample(t)
+	subjects, err := enact.NewSubjects("")
+	require.NoError(t, err)
+	a, b, c := s.at["a"], s.at["b"], s.at["c"]
+	inLog := func(kind fsck.Kind, execution string, sequence, position uint64) finding {
+		return finding{kind, "ENACT", execution, sequence, position, 0}
+	}
+	foreign := &nats.Msg{Subject: "enact.acme.a", Data: []byte("hello")}
+	for _, tt := range []struct {
+		name  string
+		spoil func(l *logCopy)
+		want  []finding
+		heads bool
+	}{
+		{
+			name:  "cut off, and a foreign message behind it",
+			spoil: func(l *logCopy) { l.records.Cut(a[6]); l.records.Add(foreign) },
+			want: []finding{
+				inLog(fsck.MissingEnd, "acme/a", 13, a[5]), inLog(fsck.MissingEnd, "acme/b", 12, b[10]), inLog(fsck.ForeignMessage, "acme/a", 0, a[6]),
+			}, heads: true,
+		},
+		{
+			name:  "cut off, and an old record behind it",
+			spoil: func(l *logCopy) { l.records.Cut(b[10]); l.records.Add(l.records.At(b[5])) },
+			want: []finding{
+				inLog(fsck.MissingEnd, "acme/b", 11, b[9]), inLog(fsck.MissingEnd, "acme/a", 13, a[5]), inLog(fsck.RepeatedRecord, "acme/b", 6, b[10]),
+			}, heads: true,
+		},
+		{
+			name: "cut off, and a forged first record of very many events behind it",
+			spoil: func(l *logCopy) {
+				l.records.Cut(a[6])
+				r := &record.Record{
+					TenantID: "acme", ExecutionID: "a", Times: make([]time.Time, record.MaxEvents), Codec: "json",
+					Commit: record.Commit{ID: logtest.NewCommit(time.Now()), Index: 1, Of: 1}, Payload: []byte("{}"),
+				}
+				_, err := r.After(record.Tail{})
+				require.NoError(t, err)
+				m, err := r.Message(subjects)
+				require.NoError(t, err)
+				m.Header["Nats-Expected-Last-Subject-Sequence-Subject"] = []string{"enact.acme.nothing"}
+				l.records.Add(m)
+			},
+			want: []finding{
+				inLog(fsck.MissingEnd, "acme/a", 13, a[5]), inLog(fsck.MissingEnd, "acme/b", 12, b[10]), inLog(fsck.RepeatedRecord, "acme/a", 1, a[6]),
+			}, heads: true,
+		},
+		{
+			name: "a record whose place another's message has, and a foreign message behind it",
+			spoil: func(l *logCopy) {
+				l.records.Set(a[2], &nats.Msg{Subject: "enact.other.x"})
+				l.records.Set(c[2], foreign)
+			},
+			want: []finding{
+				inLog(fsck.ForeignMessage, "other/x", 0, a[2]), inLog(fsck.MissingRecord, "acme/a", 4, a[2]), inLog(fsck.ForeignMessage, "acme/a", 0, c[2]),
+			},
+		},
+		{
+			name: "a torn batch at the end, and a foreign message behind it",
+			spoil: func(l *logCopy) {
+				l.records.Cut(b[7])
+				l.records.Add(&nats.Msg{Subject: "enact.other.x"})
+				l.records.Add(&nats.Msg{Subject: "enact.other.x"})
+				l.records.Add(&nats.Msg{Subject: "enact.acme.b"})
+			},
+			want: []finding{
+				inLog(fsck.TornBatch, "acme/b", 7, b[6]), inLog(fsck.ForeignMessage, "other/x", 0, b[6]+1), inLog(fsck.ForeignMessage, "other/x", 0, b[6]+2),
+				inLog(fsck.ForeignMessage, "acme/b", 0, b[6]+3),
+			},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := s.log.clone()
+			tt.spoil(l)
+			s.write(t, t.Context(), l)
+			var o fsck.Options
+			if tt.heads {
+				o.Heads = withHeads(s.heads...)
+			}
+			require.Equal(t, tt.want, brief(check(t, t.Context(), s.open(t), o).Findings))
+		})
+	}
+}
