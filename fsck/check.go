@@ -267,7 +267,7 @@ func (p *part) state(log, index string) *savedPart {
 	s := &savedPart{
 		Stream: p.stream, Log: log, Index: index, First: p.first, Last: p.last, IndexFirst: p.indexFirst, IndexLast: p.indexLast,
 		Began: p.began, Passes: p.passes, Pass: p.pass, HeadsGiven: p.headsGiven, Stage: p.stage, Source: p.source, Next: p.next,
-		LogFilters: filters(p.logs), IndexFilters: filters(p.indexes), Gaps: p.gaps, IdxGaps: p.indexGaps, Explained: p.explained,
+		LogFilters: filters(p.logs), IndexFilters: filters(p.indexes), Gaps: p.gaps, IdxGaps: p.indexGaps, Explained: p.explained, Unlisted: p.unlisted,
 	}
 	for _, x := range p.shards {
 		for id, first := range x.executions {
@@ -283,7 +283,7 @@ func (p *part) state(log, index string) *savedPart {
 func (p *part) goOn(s *savedPart) {
 	p.first, p.last, p.indexFirst, p.indexLast, p.began = s.First, s.Last, s.IndexFirst, s.IndexLast, s.Began
 	p.passes, p.pass, p.headsGiven, p.stage, p.source, p.next = s.Passes, s.Pass, s.HeadsGiven, s.Stage, s.Source, s.Next
-	p.gaps, p.indexGaps, p.explained = s.Gaps, s.IdxGaps, s.Explained
+	p.gaps, p.indexGaps, p.explained, p.unlisted = s.Gaps, s.IdxGaps, s.Explained, s.Unlisted
 	again := func(stream string, filters []string) (sources []*source) {
 		for _, filter := range filters {
 			sources = append(sources, &source{att: p.att, stream: stream, filter: filter})

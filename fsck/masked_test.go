@@ -1,6 +1,7 @@
 package fsck_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/enactlog/enact/fsck"
 	"github.com/enactlog/enact/internal/logtest"
 	"github.com/enactlog/enact/internal/record"
+	"github.com/enactlog/enact/jetstore"
 )
 
 // A fault is told of also where another one stands behind it: what somebody has put on the
@@ -98,4 +100,37 @@ func TestOneFaultHidesNoOther(t *testing.T) {
 			require.Equal(t, tt.want, brief(check(t, t.Context(), s.open(t), o).Findings))
 		})
 	}
+}
+
+// An index entry that is missing in one tenant's stream is told of, whatever is missing in
+// another's.
+func TestMissingEntryOfATenant(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	open := func() *jetstore.Store {
+		store, err := jetstore.Open(ctx, w.nc, jetstore.WithMemoryStorage(), jetstore.WithStreamPerTenant())
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, store.Shutdown(context.Background())) })
+		return store
+	}
+	store := open()
+	for _, tenant := range []enact.TenantID{"a", "b"} {
+		require.NoError(t, store.EnsureTenant(ctx, tenant))
+		_, err := store.Append(ctx, "run", tenant, note(1))
+		require.NoError(t, err)
+	}
+	for _, tenant := range []string{"a", "b"} {
+		index, err := logtest.ReadStream(ctx, w.js, "ENACT_INDEX-"+tenant)
+		require.NoError(t, err)
+		if tenant == "a" {
+			index.Messages = nil
+		} else {
+			index.Set(index.Add(nil), nil)
+		}
+		require.NoError(t, index.Write(ctx, w.js))
+	}
+	store = open()
+	require.Equal(t, map[fsck.Kind]uint64{fsck.Unlisted: 1}, check(t, ctx, store, fsck.Options{Tenant: "a"}).Counts)
+	require.Equal(t, map[fsck.Kind]uint64{fsck.MissingMessage: 1}, check(t, ctx, store, fsck.Options{Tenant: "b"}).Counts)
+	require.Equal(t, map[fsck.Kind]uint64{fsck.Unlisted: 1, fsck.MissingMessage: 1}, check(t, ctx, store, fsck.Options{}).Counts)
 }

@@ -68,6 +68,7 @@ type part struct {
 	gaps      []span // positions of the log without messages
 	indexGaps []span
 	explained []span
+	unlisted  uint64 // executions of this log without an entry; the report's may be of others, too
 	report    *Report
 	save      func() error // nil: nothing is saved
 }
@@ -187,6 +188,7 @@ func (p *part) flush(i int) {
 // collect takes what the shards have found. They must have nothing to do.
 func (p *part) collect() {
 	for _, s := range p.shards {
+		p.unlisted += s.report.Counts[Unlisted]
 		p.report.merge(p.opts.Findings, &s.report)
 		s.report = Report{}
 		p.explained = append(p.explained, s.explained...)
@@ -386,7 +388,7 @@ func (p *part) missing() {
 	for _, gap := range p.indexGaps {
 		lost += gap.Last - gap.First + 1
 	}
-	if lost > p.report.Counts[Unlisted] {
+	if lost > p.unlisted {
 		for _, gap := range p.indexGaps {
 			p.report.add(p.opts.Findings, missingMessage(p.indexStream, gap))
 		}

@@ -58,6 +58,7 @@ type savedPart struct {
 	IndexFilters  []string
 	Gaps, IdxGaps []span
 	Explained     []span
+	Unlisted      uint64
 	Histories     []savedHistory
 }
 
