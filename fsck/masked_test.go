@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/codec"
 	"github.com/enactlog/enact/fsck"
 	"github.com/enactlog/enact/internal/logtest"
 	"github.com/enactlog/enact/internal/record"
@@ -133,4 +134,31 @@ func TestMissingEntryOfATenant(t *testing.T) {
 	require.Equal(t, map[fsck.Kind]uint64{fsck.Unlisted: 1}, check(t, ctx, store, fsck.Options{Tenant: "a"}).Counts)
 	require.Equal(t, map[fsck.Kind]uint64{fsck.MissingMessage: 1}, check(t, ctx, store, fsck.Options{Tenant: "b"}).Counts)
 	require.Equal(t, map[fsck.Kind]uint64{fsck.Unlisted: 1, fsck.MissingMessage: 1}, check(t, ctx, store, fsck.Options{}).Counts)
+}
+
+// What is counted of a tenant is that tenant's.
+func TestUnreadableOfATenant(t *testing.T) {
+	w := newWorld(t)
+	keys := codec.NewMemoryKeyRing()
+	_, err := keys.Rotate(t.Context(), "gone")
+	require.NoError(t, err)
+	sealed, err := codec.NewAES256GCM(codec.JSON{}, keys)
+	require.NoError(t, err)
+	writer := w.open(t, jetstore.WithCodec(sealed))
+	_, err = writer.Append(t.Context(), "run", "gone", note(1))
+	require.NoError(t, err)
+	subjects := writer.Subjects()
+	other := logtest.Creation{Subjects: subjects, Tenant: "acme", Execution: "run", Commit: logtest.NewCommit(time.Now()), Time: time.Now(), Events: notes(1, 1)}
+	m, err := other.Record()
+	require.NoError(t, err)
+	for _, m := range []*nats.Msg{m, other.Entry()} {
+		_, err = w.js.PublishMsg(t.Context(), m)
+		require.NoError(t, err)
+	}
+	require.NoError(t, keys.DropTenant(t.Context(), "gone"))
+	for tenant, want := range map[enact.TenantID]uint64{"acme": 0, "gone": 1} {
+		report := check(t, t.Context(), writer, fsck.Options{Tenant: tenant, Execution: "run"})
+		require.Equal(t, uint64(1), report.Records, tenant)
+		require.Equal(t, want, report.Unreadable, tenant)
+	}
 }

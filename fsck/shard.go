@@ -151,7 +151,7 @@ func (s *shard) record(ctx context.Context, m message) error {
 	}
 	sound := h.take(r, s.found)
 	for i := range events {
-		if _, gone := events[i].Event.(enact.Unreadable); gone {
+		if _, gone := events[i].Event.(enact.Unreadable); gone && s.within(r.TenantID) {
 			s.report.Unreadable++
 		}
 	}
