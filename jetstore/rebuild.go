@@ -2,6 +2,7 @@ package jetstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -78,7 +79,7 @@ func (s *Store) RebuildIndex(ctx context.Context, progress func(RebuildProgress)
 	if progress == nil {
 		progress = func(RebuildProgress) {}
 	}
-	rb := &rebuild{s: s, progress: progress, known: make(map[uuid.UUID]struct{}), tenants: make(map[enact.TenantID]*missing)}
+	rb := &rebuild{s: s, progress: progress, known: make(map[entryID]struct{}), tenants: make(map[enact.TenantID]*missing)}
 	err = rb.run(ctx)
 	return rb.report, err
 }
@@ -88,9 +89,19 @@ type rebuild struct {
 	s        *Store
 	progress func(RebuildProgress)
 	report   RebuildReport
-	known    map[uuid.UUID]struct{} // commits that have entries
+	known    map[entryID]struct{} // creations that have entries
 	tenants  map[enact.TenantID]*missing
+	indexEnd uint64 // where the index ended at the beginning
 	buffered int
+}
+
+// entryID stands for what an entry names: a commit and the execution that it created. An
+// entry that names another execution is none of the commit's.
+type entryID [16]byte
+
+func idOf(commit uuid.UUID, key execution) entryID {
+	sum := sha256.Sum256(fmt.Appendf(commit[:], "%q %q", key.tenant, key.id))
+	return entryID(sum[:])
 }
 
 // missing is what is to be added for a tenant.
@@ -131,12 +142,13 @@ func waiting[T any](ctx context.Context, s *Store, f func(context.Context) (T, e
 	return f(ctx)
 }
 
-// readIndex learns which commits have entries, and where each tenant's last one stands.
+// readIndex learns which creations have entries, and where each tenant's last one stands.
 func (rb *rebuild) readIndex(ctx context.Context) error {
 	end, err := waiting(ctx, rb.s, rb.s.indexEnd)
 	if err != nil {
 		return err
 	}
+	rb.indexEnd = end
 	for next := uint64(1); next <= end; {
 		next, err = waiting(ctx, rb.s, func(ctx context.Context) (uint64, error) { return rb.readEntries(ctx, next, end) })
 		if err != nil {
@@ -206,7 +218,7 @@ func (rb *rebuild) note(m *message) {
 		rb.report.fault(err)
 		return
 	}
-	rb.known[e.commit] = struct{}{}
+	rb.known[idOf(e.commit, e.key)] = struct{}{}
 }
 
 // indexEnd returns the position of the index stream's last message as the leader has it.
@@ -341,12 +353,14 @@ func (rb *rebuild) take(ctx context.Context, position uint64, msg jetstream.Msg)
 		return nil
 	}
 	rb.report.Executions++
-	if _, ok := rb.known[r.Link.Origin]; ok {
+	key := execution{r.TenantID, r.ExecutionID}
+	id := idOf(r.Link.Origin, key)
+	if _, ok := rb.known[id]; ok {
 		return nil
 	}
-	rb.known[r.Link.Origin] = struct{}{}
+	rb.known[id] = struct{}{}
 	t := rb.tenant(r.TenantID)
-	t.entries = append(t.entries, creation{key: execution{r.TenantID, r.ExecutionID}, commit: r.Link.Origin, created: r.Times[0]})
+	t.entries = append(t.entries, creation{key: key, commit: r.Link.Origin, created: r.Times[0]})
 	rb.buffered++
 	switch {
 	case len(t.entries) >= rebuildBatch:
@@ -413,7 +427,12 @@ func (rb *rebuild) send(ctx context.Context, t *missing) (position uint64, err e
 	}
 	messages[0].Header[record.HeaderExpected] = []string{fmt.Sprint(t.last)}
 	if len(messages) == 1 {
-		return rb.s.asks.publish(ctx, rb.s.cfg.index(), messages[0])
+		position, err = rb.s.asks.publish(ctx, rb.s.cfg.index(), messages[0])
+		if err == nil && position <= rb.indexEnd {
+			// It was not stored: the server has met the id not long ago, in another entry.
+			return 0, fmt.Errorf("enact: the index has another entry of commit %s at position %d, within its duplicate window", t.entries[0].commit, position)
+		}
+		return position, err
 	}
 	return rb.s.stage(ctx, rb.s.cfg.index(), messages)
 }
@@ -431,8 +450,8 @@ func (rb *rebuild) readAgain(ctx context.Context, id enact.TenantID, t *missing)
 	}
 	t.last = last
 	for _, e := range since {
-		rb.known[e.commit] = struct{}{} // its record may come yet
-		i := slices.IndexFunc(t.entries, func(m creation) bool { return m.commit == e.commit })
+		rb.known[idOf(e.commit, e.key)] = struct{}{} // its record may come yet
+		i := slices.IndexFunc(t.entries, func(m creation) bool { return m.commit == e.commit && m.key == e.key })
 		if i >= 0 {
 			t.entries = slices.Delete(t.entries, i, i+1)
 			rb.buffered--
