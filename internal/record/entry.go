@@ -1,10 +1,10 @@
 package record
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
@@ -40,8 +40,10 @@ func ParseEntry(subjects enact.Subjects, subject string, position uint64, h nats
 		TenantID    enact.TenantID    `json:"tenant_id"`
 		Timestamp   string            `json:"timestamp"`
 	}
-	if err := json.Unmarshal(data, &e); err != nil {
-		return corrupt("%v", err)
+	// Unlike encoding/json it takes no key twice or in other letters, and does not put other
+	// characters in the place of what is no text: that would be another id.
+	if err := jsonv2.Unmarshal(data, &e); err != nil {
+		return corrupt("%s", clip(err.Error()))
 	}
 	ids := h[nats.MsgIdHdr]
 	if len(ids) != 1 {
@@ -58,10 +60,14 @@ func ParseEntry(subjects enact.Subjects, subject string, position uint64, h nats
 		return corrupt("%v", err)
 	}
 	created, err := enact.ParseTime(e.Timestamp)
-	if err != nil {
-		return corrupt("%v", err)
+	if err != nil || string(enact.AppendTime(nil, created)) != e.Timestamp {
+		return corrupt("the time %q is not in the log's form", clip(e.Timestamp))
+	}
+	rebuilt, there := h[HeaderRebuilt]
+	if there && (len(rebuilt) != 1 || rebuilt[0] != "1") {
+		return corrupt("%s is not 1", HeaderRebuilt)
 	}
 	return Entry{
-		TenantID: tenant, ExecutionID: e.ExecutionID, Commit: id, Position: position, Created: created, Rebuilt: len(h[HeaderRebuilt]) > 0,
+		TenantID: tenant, ExecutionID: e.ExecutionID, Commit: id, Position: position, Created: created, Rebuilt: there,
 	}, nil
 }
