@@ -351,6 +351,15 @@ func TestFaults(t *testing.T) {
 			want:  []finding{inIndex(fsck.BadEntry, "acme/", s.entry["c"]+1)},
 		},
 		{
+			name: "changed time in an index entry",
+			spoil: func(l *logCopy) {
+				m := l.index.Edit(s.entry["b"])
+				at := bytes.Index(m.Data, []byte(`"timestamp":"`)) + len(`"timestamp":"`)
+				copy(m.Data[at:], "2020")
+			},
+			want: []finding{inIndex(fsck.BadEntry, "acme/b", s.entry["b"])}, heads: true,
+		},
+		{
 			name:  "index message outside the scheme",
 			spoil: func(l *logCopy) { l.index.Add(&nats.Msg{Subject: "enact-index.%61"}) },
 			want:  []finding{inIndex(fsck.OutsideScheme, "", s.entry["c"]+1)},

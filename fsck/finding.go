@@ -30,7 +30,7 @@ const (
 	RewrittenEnd   Kind = "rewritten_end"   // a history is not the one that the head was kept of
 	TwoTenants     Kind = "two_tenants"     // an execution id with records in two tenants of one stream
 	Unlisted       Kind = "unlisted"        // an execution without an index entry: lists lack it
-	BadEntry       Kind = "bad_entry"       // an index entry that is none: lists of its tenant end there
+	BadEntry       Kind = "bad_entry"       // an index entry that is none: lists of its tenant end there; or of another time than its execution
 	ReplicaDiffers Kind = "replica_differs" // a replica does not hold what another one holds
 )
 

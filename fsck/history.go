@@ -1,8 +1,11 @@
 package fsck
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -22,12 +25,13 @@ type history struct {
 	Commit record.Commit
 	First  uint64 // position of the first record
 
-	Entry    uuid.UUID // commit of the first index entry; zero: there is none
-	EntryAt  uint64    // its position
-	Entries  []listed  // further ones
-	Heads    []kept    // not yet compared, in the order of their sequences
-	Trouble  *trouble  // nil: none lately
-	Deferred []Finding // could not be checked: one of each kind
+	Entry     uuid.UUID // commit of the first index entry; zero: there is none
+	EntryAt   uint64    // its position
+	EntryTime uint64    // digest of its time
+	Entries   []listed  // further ones
+	Heads     []kept    // not yet compared, in the order of their sequences
+	Trouble   *trouble  // nil: none lately
+	Deferred  []Finding // could not be checked: one of each kind
 }
 
 // trouble is what went wrong lately in a history.
@@ -71,6 +75,22 @@ func (j *jump) told() Finding {
 type listed struct {
 	Commit   uuid.UUID
 	Position uint64
+	Time     uint64 // digest
+}
+
+// listed returns all index entries.
+func (h *history) listed() []listed {
+	if h.EntryAt == 0 {
+		return nil
+	}
+	return append([]listed{{h.Entry, h.EntryAt, h.EntryTime}}, h.Entries...)
+}
+
+// timeDigest stands for a time in a third of its bytes. It is no digest that anybody could
+// find a second time for.
+func timeDigest(t time.Time) uint64 {
+	sum := sha256.Sum256(enact.AppendTime(make([]byte, 0, 48), t))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // kept is a head that was kept elsewhere.

@@ -159,7 +159,21 @@ func (s *shard) record(ctx context.Context, m message) error {
 		s.noEvents(h, r, err, sound)
 	}
 	h.compare(r, s.found)
+	if sound && r.Link.Number == 1 {
+		s.created(h, r)
+	}
 	return nil
+}
+
+// created holds the time of the index entry of an execution against its first event's.
+func (s *shard) created(h *history, r *record.Record) {
+	for _, e := range h.listed() {
+		if e.Commit == r.Commit.ID && e.Time != timeDigest(r.Times[0]) {
+			f := h.finding(BadEntry, r, "the execution's first event is of %s, the entry of another time", enact.AppendTime(nil, r.Times[0]))
+			f.Stream, f.Position, f.Sequence = s.indexStream, e.Position, 0
+			s.found(f)
+		}
+	}
 }
 
 // noEvents tells of a payload that does not decode.
@@ -234,9 +248,9 @@ func (s *shard) entry(e record.Entry) {
 			Reason: fmt.Sprintf("commit %s has an entry before this one", e.Commit),
 		})
 	case h.EntryAt == 0:
-		h.Entry, h.EntryAt = e.Commit, e.Position
+		h.Entry, h.EntryAt, h.EntryTime = e.Commit, e.Position, timeDigest(e.Created)
 	default:
-		h.Entries = append(h.Entries, listed{e.Commit, e.Position})
+		h.Entries = append(h.Entries, listed{e.Commit, e.Position, timeDigest(e.Created)})
 	}
 }
 
@@ -297,10 +311,7 @@ func (s *shard) ending(ctx context.Context, id enact.ExecutionID, h *history) fu
 
 // listed holds an execution's index entries against its records.
 func (s *shard) listed(ctx context.Context, id enact.ExecutionID, h *history) error {
-	entries := h.Entries
-	if h.EntryAt > 0 {
-		entries = append([]listed{{h.Entry, h.EntryAt}}, entries...)
-	}
+	entries := h.listed()
 	origin := h.Tail.Origin
 	if h.First > 0 {
 		counts := false

@@ -29,7 +29,7 @@ func (e *StateError) Unwrap() error { return ErrState }
 
 // stateMagic begins a state file: with the version of what follows, which is a SHA-256 and
 // the gob that it is of.
-const stateMagic = "enact fsck state 1\n"
+const stateMagic = "enact fsck state 2\n"
 
 // savedCheck is the content of a state file.
 type savedCheck struct {
