@@ -26,8 +26,8 @@ func (s *Store) AppendBatch(ctx context.Context, execution enact.ExecutionID, te
 // [enact.Batch.Validate], the context's, ErrTenantMismatch, ErrKeyReused,
 // ErrConflict. An idempotency key is looked for in the execution's last
 // [DefaultKeyWindow] appends (see [WithKeyWindow]) before the expectation is
-// checked; "the same events" are events of the same JSON in the same order,
-// whatever their timestamps and metadata.
+// checked; "the same events" are events of the same JSON, but for space around it, in
+// the same order, whatever their timestamps and metadata.
 func (s *Store) Commit(ctx context.Context, batch enact.Batch) (enact.Receipt, error) {
 	if err := s.admit(ctx, batch.Validate); err != nil {
 		return enact.Receipt{}, err

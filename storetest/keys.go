@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -64,6 +65,25 @@ func keys() []sentence {
 			kept := f.loadN(1)[0]
 			sameTime(f.t, first, kept.Timestamp)
 			require.Equal(f.t, map[string]string{"try": "1"}, kept.Metadata)
+		}},
+		{"a retry with events as they were loaded, or with space around their JSON, is the same append", func(f *fixture) {
+			spaced := func(raw string) []enact.Event {
+				return []enact.Event{
+					note(1), enact.Custom{EventType: "x", Data: json.RawMessage(raw)}, enact.Unknown{Tag: "later", Raw: json.RawMessage(`{"type":"later"}` + raw[1:])},
+				}
+			}
+			key := enact.WithIdempotencyKey("k")
+			require.Equal(f.t, uint64(1), f.appendBatch(spaced("1 \n"), key))
+			var loaded []enact.Event
+			for _, e := range f.loadN(3) {
+				loaded = append(loaded, e.Event)
+			}
+			require.Equal(f.t, uint64(1), f.appendBatch(loaded, key))
+			require.Equal(f.t, uint64(1), f.appendBatch(spaced("1 \n"), key))
+			require.Equal(f.t, uint64(1), f.appendBatch(spaced("1\t"), key))
+			_, err := f.store.AppendBatch(f.ctx, f.execution, f.tenant, spaced("2"), key)
+			require.ErrorIs(f.t, err, enact.ErrKeyReused)
+			f.loadN(3)
 		}},
 		{"a retry succeeds even though its expectation no longer holds", func(f *fixture) {
 			expect, key := enact.ExpectSequence(0), enact.WithIdempotencyKey("k")
