@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -99,4 +100,42 @@ func TestBrokenOff(t *testing.T) {
 	require.Equal(t, snap.State.Msgs, state.Msgs)
 	require.Equal(t, snap.State.FirstSeq, state.FirstSeq)
 	require.Equal(t, snap.State.LastSeq, state.LastSeq)
+}
+
+// A byte that changed in any of a backup's files that a restore reads is noticed before it.
+func TestDamagedFiles(t *testing.T) {
+	srv, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithMemoryStorage())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, srv.Shutdown(context.Background())) }()
+	nc, err := nats.Connect("", srv.InProcess())
+	require.NoError(t, err)
+	defer nc.Close()
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithMemoryStorage()))
+	_, err = nc.Request("enact.a.run", []byte("hello"), 30*time.Second)
+	require.NoError(t, err)
+	dir := filepath.Join(t.TempDir(), "log")
+	_, err = backup.TakeDir(t.Context(), nc, requester(nc), "ENACT", dir, nil, nil)
+	require.NoError(t, err)
+	check := func() error {
+		snap, err := backup.OpenDir(dir)
+		if err != nil {
+			return err
+		}
+		return snap.Verify(t.Context(), nil)
+	}
+	require.NoError(t, check())
+	for _, name := range []string{"backup.json", "stream.arc.s2"} {
+		file := filepath.Join(dir, name)
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for i := 0; i < len(data); i += max(1, len(data)/100) {
+			data[i] ^= 1
+			require.NoError(t, os.WriteFile(file, data, 0o600))
+			var damaged *backup.DamagedError
+			require.ErrorAs(t, check(), &damaged, "%s, byte %d", name, i)
+			data[i] ^= 1
+		}
+		require.NoError(t, os.WriteFile(file, data, 0o600))
+	}
+	require.NoError(t, check())
 }

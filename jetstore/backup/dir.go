@@ -50,6 +50,7 @@ type sums struct {
 	File   string    `json:"file"`
 	Bytes  int64     `json:"bytes"`
 	SHA256 string    `json:"sha256"`
+	Meta   string    `json:"meta_sha256,omitempty"` // of the file beside it; of an early release "": none
 	Taken  time.Time `json:"taken"`
 }
 
@@ -95,12 +96,19 @@ func TakeDir(ctx context.Context, nc *nats.Conn, request Requester, stream, dir 
 	if err := os.Rename(f.Name(), filepath.Join(dir, file)); err != nil {
 		return snap, err
 	}
-	if err := writeJSON(filepath.Join(dir, metaFile), snap); err != nil {
+	meta, err := writeJSON(filepath.Join(dir, metaFile), snap)
+	if err != nil {
 		return snap, err
 	}
-	return snap, writeJSON(filepath.Join(dir, sumFile), sums{
-		Stream: stream, File: file, Bytes: size.n, SHA256: hex.EncodeToString(hash.Sum(nil)), Taken: taken,
+	_, err = writeJSON(filepath.Join(dir, sumFile), sums{
+		Stream: stream, File: file, Bytes: size.n, SHA256: hex.EncodeToString(hash.Sum(nil)), Meta: sumOf(meta), Taken: taken,
 	})
+	return snap, err
+}
+
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // archiveName tells by its beginning how the server has packed a snapshot.
@@ -125,20 +133,22 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func writeJSON(path string, v any) (err error) {
-	data, err := json.MarshalIndent(v, "", "  ")
+// writeJSON returns what it has written.
+func writeJSON(path string, v any) (data []byte, err error) {
+	data, err = json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(append(data, '\n')); err != nil {
-		return err
+	data = append(data, '\n')
+	if _, err := f.Write(data); err != nil {
+		return nil, err
 	}
-	return f.Sync()
+	return data, f.Sync()
 }
 
 // Dir is a snapshot in a directory.
@@ -156,15 +166,19 @@ type Dir struct {
 // [ErrNoBackup], a [*DamagedError] or what the file system said.
 func OpenDir(dir string) (*Dir, error) {
 	d := &Dir{Path: dir}
-	if err := readJSON(filepath.Join(dir, metaFile), &d.Snapshot); err != nil {
+	meta, err := readJSON(filepath.Join(dir, metaFile), &d.Snapshot)
+	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%w: %s", ErrNoBackup, dir)
 		}
 		return nil, err
 	}
 	var s sums
-	switch err := readJSON(filepath.Join(dir, sumFile), &s); {
+	switch _, err := readJSON(filepath.Join(dir, sumFile), &s); {
 	case err == nil:
+		if got := sumOf(meta); s.Meta != "" && got != s.Meta {
+			return nil, &DamagedError{File: filepath.Join(dir, metaFile), Reason: fmt.Sprintf("its SHA-256 is %s, that of what was written %s", got, s.Meta)}
+		}
 		if s.File != archiveFile && s.File != tarFile {
 			return nil, &DamagedError{File: filepath.Join(dir, sumFile), Reason: fmt.Sprintf("names the file %.50q", s.File)}
 		}
@@ -190,15 +204,15 @@ func OpenDir(dir string) (*Dir, error) {
 	return d, nil
 }
 
-func readJSON(path string, into any) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
+// readJSON returns what it has read.
+func readJSON(path string, into any) (data []byte, err error) {
+	if data, err = os.ReadFile(path); err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return &DamagedError{File: path, Reason: err.Error()}
+		return nil, &DamagedError{File: path, Reason: err.Error()}
 	}
-	return nil
+	return data, nil
 }
 
 // Verify reads the snapshot through and holds it against its sum; one that the nats CLI
