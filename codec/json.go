@@ -65,7 +65,10 @@ func appendTexts(dst []byte, texts []json.RawMessage) []byte {
 }
 
 // Decode implements [Codec].
-func (JSON) Decode(_ context.Context, payload []byte, _ string, _ Place, n int) ([]enact.Event, error) {
+func (JSON) Decode(_ context.Context, payload []byte, header string, _ Place, n int) ([]enact.Event, error) {
+	if name, parameters := splitHeader(header); name == JSONName && parameters != "" {
+		return nil, unknownParameters(parameters)
+	}
 	if n == 1 {
 		e, err := enact.ParseEvent(payload)
 		if err != nil {

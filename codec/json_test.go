@@ -213,3 +213,18 @@ func BenchmarkJSONDecode(b *testing.B) {
 		})
 	}
 }
+
+// JSON has no parameters: a later release has given it some, and what they mean is not known.
+func TestJSONWithParameters(t *testing.T) {
+	zipped, err := codec.NewZstd(nil)
+	require.NoError(t, err)
+	payload := []byte(`{"type":"execution_resumed"}`)
+	for _, c := range []codec.Codec{codec.JSON{}, zipped} {
+		_, err := c.Decode(t.Context(), payload, "json", codec.Place{}, 1)
+		require.NoError(t, err)
+		for _, header := range []string{"json;v=2", "json;"} {
+			_, err := c.Decode(t.Context(), payload, header, codec.Place{}, 1)
+			require.ErrorContains(t, err, "unknown parameters", "%s: %s", c.Name(), header)
+		}
+	}
+}

@@ -105,10 +105,15 @@ func (w *wrapper) innerHeader(name, parameters string) (string, error) {
 		return "", fmt.Errorf("codec %s does not read what was written by %.160q", w.Name(), name)
 	}
 	if inner == JSONName && parameters != "" {
-		// JSON has none: a later release has given it some.
-		return "", fmt.Errorf("unknown parameters %.160q of the codec", parameters)
+		return "", unknownParameters(parameters)
 	}
 	return inner + parameters, nil
+}
+
+// unknownParameters is the error for parameters of [JSON], which has none: a later release
+// has given it some.
+func unknownParameters(parameters string) error {
+	return fmt.Errorf("unknown parameters %.160q of the codec", parameters)
 }
 
 // decode has the inner codec decode a payload whose wrapping was taken off.
