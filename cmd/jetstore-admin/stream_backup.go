@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/durable"
 	"github.com/enactlog/enact/jetstore/backup"
 )
 
@@ -87,7 +88,7 @@ func (a *app) backup(ctx context.Context, s *session, tenant *tenantFlag, dir st
 		return err
 	}
 	existed := err == nil
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	defer func() {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nats.go"
+
+	"github.com/enactlog/enact/internal/durable"
 )
 
 // Files of a snapshot in a directory, named as the nats CLI names them.
@@ -58,7 +60,7 @@ type sums struct {
 // not exist. All of it is synced when TakeDir returns without an error; after an error
 // nothing of it is left. Errors are those of [Take] and of the file system.
 func TakeDir(ctx context.Context, nc *nats.Conn, request Requester, stream, dir string, begun func(Snapshot), progress func(int)) (snap Snapshot, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return snap, err
 	}
 	entries, err := os.ReadDir(dir)
@@ -103,7 +105,10 @@ func TakeDir(ctx context.Context, nc *nats.Conn, request Requester, stream, dir 
 	_, err = writeJSON(filepath.Join(dir, sumFile), sums{
 		Stream: stream, File: file, Bytes: size.n, SHA256: hex.EncodeToString(hash.Sum(nil)), Meta: sumOf(meta), Taken: taken,
 	})
-	return snap, err
+	if err != nil {
+		return snap, err
+	}
+	return snap, durable.SyncDir(dir)
 }
 
 func sumOf(data []byte) string {
