@@ -95,6 +95,7 @@ type Finding struct {
 	Repair string `json:"repair,omitempty"`
 
 	missing uint64 // records that are not there: up to Position, of a torn batch behind it
+	hole    *jump  // that it is about; nil: none
 	headAt  uint64 // position that a head names
 }
 
@@ -153,7 +154,7 @@ func (r *Report) Clean() bool { return r.Faults == 0 && r.Unchecked == 0 }
 
 // add counts a finding and keeps it, unless there are enough.
 func (r *Report) add(most int, f Finding) {
-	f.Severity, f.missing, f.headAt = f.Kind.Severity(), 0, 0
+	f.Severity, f.missing, f.hole, f.headAt = f.Kind.Severity(), 0, nil, 0
 	switch f.Severity {
 	case Fault:
 		r.Faults++

@@ -62,13 +62,14 @@ func (t *trouble) stands(k kept, first uint64) bool {
 type jump struct {
 	Before  record.Tail
 	Finding Finding
-	Missing uint64 // records
+	Missing uint64   // records
+	At      []uint64 // their positions; nil: not all are known
 }
 
 // told returns the finding about the hole.
 func (j *jump) told() Finding {
 	f := j.Finding
-	f.missing = j.Missing
+	f.missing, f.hole = j.Missing, j
 	return f
 }
 
@@ -229,8 +230,9 @@ func (h *history) jump(r *record.Record) {
 	missing := r.Link.Number - before.Number - 1
 	h.settled()
 	h.Tail, h.Commit = r.Tail(), r.Commit
-	if missing <= uint64(len(damaged)) && inTheirPlaces(r, before, damaged) {
-		return
+	known := namedBehind(r, before)
+	if missing <= uint64(len(damaged)) && !slices.ContainsFunc(known, func(p uint64) bool { return !slices.Contains(damaged, p) }) {
+		return // what stands elsewhere would have been put there by somebody
 	}
 	position := r.Previous()
 	if slices.Contains(damaged, position) {
@@ -243,19 +245,21 @@ func (h *history) jump(r *record.Record) {
 		f.Reason = fmt.Sprintf("events %d to %d are missing, in record %d", before.Sequence+1, r.Sequence-1, before.Number+1)
 	}
 	f.Sequence, f.Position = before.Sequence+1, position
-	h.trouble().Jump = &jump{before, f, missing}
+	if uint64(len(known)) != missing {
+		known = nil
+	}
+	h.trouble().Jump = &jump{before, f, missing, known}
 }
 
-// inTheirPlaces reports whether, as far as the record's back list tells, what was met stands
-// where the records that are missing before it did. What stands elsewhere has been put
-// there by somebody, and is no record of the history.
-func inTheirPlaces(r *record.Record, before record.Tail, damaged []uint64) bool {
+// namedBehind returns the positions behind the record before a hole that the back list of
+// the record behind it names: those of some of the missing records, or of all.
+func namedBehind(r *record.Record, before record.Tail) (positions []uint64) {
 	for _, ref := range r.Link.Back {
-		if ref.Position > before.Position && !slices.Contains(damaged, ref.Position) {
-			return false
+		if ref.Position > before.Position {
+			positions = append(positions, ref.Position)
 		}
 	}
-	return true
+	return positions
 }
 
 // swapped reports whether r is the one record that seemed to be missing.

@@ -77,6 +77,18 @@ func TestOneFaultHidesNoOther(t *testing.T) {
 			},
 		},
 		{
+			name: "two records apart, and between them another execution's last one",
+			spoil: func(l *logCopy) {
+				for _, p := range []uint64{a[1], c[1], a[2]} {
+					l.records.Set(p, nil)
+				}
+				l.records.Set(c[2], &nats.Msg{Subject: "enact.other.x"})
+			},
+			want: []finding{
+				{fsck.MissingMessage, "ENACT", "", 0, c[1], 0}, inLog(fsck.MissingRecord, "acme/a", 2, a[2]), inLog(fsck.ForeignMessage, "other/x", 0, c[2]),
+			},
+		},
+		{
 			name: "a torn batch at the end, and a foreign message behind it",
 			spoil: func(l *logCopy) {
 				l.records.Cut(b[7])

@@ -79,7 +79,12 @@ func (s *shard) found(f Finding) {
 	}
 	switch f.Kind {
 	case MissingRecord:
-		s.explain(f.Position-min(f.missing, f.Position)+1, f.Position)
+		for _, position := range f.hole.At {
+			s.explain(position, position)
+		}
+		if f.hole.At == nil {
+			s.explain(f.Position-min(f.missing, f.Position)+1, f.Position)
+		}
 	case TornBatch:
 		s.explain(f.Position+1, f.Position+f.missing)
 	case MissingEnd:
