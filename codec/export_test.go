@@ -36,3 +36,12 @@ func (f fixedNonce) Seal(dst, _, plaintext, additional []byte) []byte {
 
 // AdditionalData is what a payload is bound to.
 var AdditionalData = additionalData
+
+// BeforeSync has f called whenever the file was replaced, and its name is not yet durable.
+func (r *FileKeyRing) BeforeSync(f func()) {
+	sync := r.syncDir
+	r.syncDir = func(dir string) error {
+		f()
+		return sync(dir)
+	}
+}

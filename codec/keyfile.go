@@ -56,9 +56,10 @@ import (
 //
 // It holds nothing open and needs no closing.
 type FileKeyRing struct {
-	path  string
-	mu    sync.Mutex // of those who look whether the file has changed
-	state atomic.Pointer[keyFileState]
+	path    string
+	syncDir func(dir string) error // makes the names in a directory durable
+	mu      sync.Mutex             // of those who look whether the file has changed
+	state   atomic.Pointer[keyFileState]
 }
 
 // KeyFileAge is the longest time for which a [FileKeyRing] relies on what it read,
@@ -132,7 +133,7 @@ func newFileKeyRing(path string) (*FileKeyRing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("codec: key file: %w", err)
 	}
-	return &FileKeyRing{path: abs}, nil
+	return &FileKeyRing{path: abs, syncDir: durable.SyncDir}, nil
 }
 
 // Current implements [KeyRing].
@@ -161,11 +162,28 @@ func (r *FileKeyRing) Lookup(_ context.Context, tenant enact.TenantID, id string
 	return table.lookup(tenant, id)
 }
 
-// Rotate implements [KeyManager].
+// Rotate implements [KeyManager]. Nobody else has the key, and a process that sees it as the
+// current one encrypts with it at once: so the file that has it is on the disk before one
+// that says it is current takes its place.
 func (r *FileKeyRing) Rotate(ctx context.Context, tenant enact.TenantID) (id string, err error) {
-	err = r.update(ctx, func(t keyTable) (err error) {
-		id, err = t.rotate(tenant)
-		return err
+	err = r.locked(ctx, func(target string) error {
+		table, _, err := r.read(target)
+		if err != nil {
+			return err
+		}
+		before := ""
+		if k := table[tenant]; k != nil {
+			before = k.Current
+		}
+		if id, err = table.rotate(tenant); err != nil {
+			return err
+		}
+		table[tenant].Current = before
+		if err := r.replace(target, table); err != nil {
+			return err
+		}
+		table[tenant].Current = id
+		return r.replace(target, table)
 	})
 	if err != nil {
 		return "", err
@@ -391,7 +409,7 @@ func (r *FileKeyRing) replace(target string, table keyTable) error {
 	if err != nil {
 		return fmt.Errorf("codec: key file: %w", err)
 	}
-	if err := writeSynced(target, append(data, '\n')); err != nil {
+	if err := r.write(target, append(data, '\n')); err != nil {
 		return fmt.Errorf("codec: key file: %w", err)
 	}
 	r.mu.Lock()
@@ -400,9 +418,9 @@ func (r *FileKeyRing) replace(target string, table keyTable) error {
 	return err
 }
 
-// writeSynced replaces a file by another one, so that a reader, or a start after a
-// crash at any time, finds the old content or the new.
-func writeSynced(path string, data []byte) error {
+// write replaces the file by another one, so that a reader, or a start after a crash at
+// any time, finds the old content or the new.
+func (r *FileKeyRing) write(path string, data []byte) error {
 	// Under the lock nobody else writes it: what lies there is from a crash.
 	next := path + ".new"
 	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -420,5 +438,5 @@ func writeSynced(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(next))
 	}
-	return durable.SyncDir(filepath.Dir(path))
+	return r.syncDir(filepath.Dir(path))
 }

@@ -280,6 +280,34 @@ func TestKeyFileChangesAsAWhole(t *testing.T) {
 	require.NotContains(t, string(text), "secret", "nothing of the keys is left in the file")
 }
 
+// No process encrypts with a key that a loss of power may take back: when the file first says
+// that it is the current one, the key is on the disk.
+func TestKeyFileRotatesDurably(t *testing.T) {
+	ring, path := newKeyFile(t)
+	durable := make(map[string]bool) // keys
+	looks := 0
+	ring.BeforeSync(func() {
+		looks++
+		other, err := codec.OpenFileKeyRing(path)
+		require.NoError(t, err)
+		infos, _, err := other.Keys(t.Context(), acme)
+		require.NoError(t, err)
+		for _, k := range infos {
+			require.True(t, !k.Current || durable[k.ID], "key %s", k.ID)
+		}
+		for _, k := range infos {
+			durable[k.ID] = true
+		}
+	})
+	for n := range 3 {
+		id, err := ring.Rotate(t.Context(), acme)
+		require.NoError(t, err)
+		require.Equal(t, id, currentID(t, ring, acme))
+		require.Len(t, durable, n+1)
+	}
+	require.Equal(t, 6, looks)
+}
+
 // A change waits for another process's, as long as its context lets it.
 func TestKeyFileLock(t *testing.T) {
 	ring, path := newKeyFile(t)
