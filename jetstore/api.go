@@ -38,6 +38,10 @@ const (
 // tryTimeout bounds one request; the call's context bounds the tries together.
 const tryTimeout = 2 * time.Second
 
+// pageTimeout bounds one request whose answer is a page of up to 100 000 names, which a busy
+// server is not done with within tryTimeout, however often it is asked.
+const pageTimeout = 10 * time.Second
+
 // api speaks JetStream's request protocol over one connection. Requests are raw:
 // nats.go's helpers turn a message get into a direct get, which a lagging replica
 // may answer, and hide what the server said.
@@ -94,12 +98,12 @@ func (a *answer) failed() error {
 	return a.Error
 }
 
-// roundTrip sends one message and waits for its answer, for tryTimeout at most. It
+// roundTrip sends one message and waits for its answer, for patience at most. It
 // returns an error that matches enact.ErrNotPermitted if the server refused the
 // message for want of permission.
-func (a *api) roundTrip(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
+func (a *api) roundTrip(ctx context.Context, msg *nats.Msg, patience time.Duration) (*nats.Msg, error) {
 	count, before := a.refusals.count(), a.nc.LastError()
-	reply, err := a.ask(ctx, msg)
+	reply, err := a.ask(ctx, msg, patience)
 	if err != nil {
 		refusal := a.refusals.since(count, msg.Subject)
 		if after := a.nc.LastError(); refusal == nil && after != before && forbids(after, msg.Subject) {
@@ -124,7 +128,7 @@ func forbids(err error, subject string) bool {
 var errDeaf = errors.New("enact: the connection may not take answers, it needs another inbox prefix")
 
 // ask sends one message and waits for its answer.
-func (a *api) ask(ctx context.Context, msg *nats.Msg) (reply *nats.Msg, err error) {
+func (a *api) ask(ctx context.Context, msg *nats.Msg, patience time.Duration) (reply *nats.Msg, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -134,7 +138,7 @@ func (a *api) ask(ctx context.Context, msg *nats.Msg) (reply *nats.Msg, err erro
 	}
 	lost := a.line.lost()
 	if err = in.send(a.nc, msg); err == nil {
-		reply, err = in.next(ctx, lost)
+		reply, err = in.next(ctx, lost, patience)
 	}
 	if err != nil {
 		a.inboxes.drop(in)
@@ -150,6 +154,11 @@ func (a *api) ask(ctx context.Context, msg *nats.Msg) (reply *nats.Msg, err erro
 // request sends one request and decodes the JSON answer into a struct that embeds
 // answer. An answer that is an error is returned as *jetstream.APIError.
 func (a *api) request(ctx context.Context, subject string, body any, into interface{ failed() error }) error {
+	return a.requestWithin(ctx, tryTimeout, subject, body, into)
+}
+
+// requestWithin is request for an answer that takes up to patience.
+func (a *api) requestWithin(ctx context.Context, patience time.Duration, subject string, body any, into interface{ failed() error }) error {
 	var data []byte
 	if body != nil {
 		var err error
@@ -158,7 +167,7 @@ func (a *api) request(ctx context.Context, subject string, body any, into interf
 		}
 	}
 	asked := time.Now()
-	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + "." + subject, Data: data})
+	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + "." + subject, Data: data}, patience)
 	if err == nil {
 		if err := decodeAnswer(reply.Data, into); err != nil {
 			return fmt.Errorf("enact: unexpected answer on %s: %w", subject, err)
@@ -280,7 +289,7 @@ func incarnationOf(metadata map[string]string, created time.Time) string {
 // publish sends one message and waits for its acknowledgement.
 func (a *api) publish(ctx context.Context, stream string, msg *nats.Msg) (position uint64, err error) {
 	asked := time.Now()
-	reply, err := a.roundTrip(ctx, msg)
+	reply, err := a.roundTrip(ctx, msg, tryTimeout)
 	if err == nil {
 		position, err = parseAck(reply.Data, stream)
 	}
@@ -333,7 +342,7 @@ func (a *api) directGet(ctx context.Context, stream string, req getRequest) (*me
 	if err != nil {
 		return nil, err
 	}
-	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body})
+	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body}, tryTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -399,7 +408,7 @@ func (a *api) directAnswers(ctx context.Context, stream string, req getRequest, 
 	err = in.send(a.nc, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body})
 	for err == nil {
 		var reply *nats.Msg
-		if reply, err = in.next(ctx, lost); err != nil {
+		if reply, err = in.next(ctx, lost, tryTimeout); err != nil {
 			break
 		}
 		if status := reply.Header.Get("Status"); (status == "204" || status == "404") && !isStored(reply) {

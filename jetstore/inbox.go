@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// errNoAnswer says that nobody answered within tryTimeout.
+// errNoAnswer says that nobody answered in the time that a request has, see tryTimeout.
 var errNoAnswer = errors.New("enact: no answer in time")
 
 // maxAnswers bounds the messages that answer one request: a full direct-get batch,
@@ -108,11 +108,11 @@ func (in *inbox) send(nc *nats.Conn, msg *nats.Msg) error {
 	return nc.PublishMsg(&nats.Msg{Subject: msg.Subject, Reply: in.reply, Header: msg.Header, Data: msg.Data})
 }
 
-// next waits for the next answer, for tryTimeout at most: nats.ErrNoResponders if the
+// next waits for the next answer, for patience at most: nats.ErrNoResponders if the
 // server says that nobody listens, errLost once lost is closed, errNoAnswer, or ctx's
 // error.
-func (in *inbox) next(ctx context.Context, lost <-chan struct{}) (*nats.Msg, error) {
-	in.timer.Reset(tryTimeout)
+func (in *inbox) next(ctx context.Context, lost <-chan struct{}, patience time.Duration) (*nats.Msg, error) {
+	in.timer.Reset(patience)
 	for {
 		select {
 		case reply := <-in.got:

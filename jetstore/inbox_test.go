@@ -38,7 +38,7 @@ func TestInboxTakesTheAnswerToItsRequest(t *testing.T) {
 	a := newAPI(nc, "", nil)
 	defer a.close()
 	for i := range 100 {
-		reply, err := a.roundTrip(t.Context(), &nats.Msg{Subject: "twice", Data: []byte{byte(i)}})
+		reply, err := a.roundTrip(t.Context(), &nats.Msg{Subject: "twice", Data: []byte{byte(i)}}, tryTimeout)
 		require.NoError(t, err)
 		require.Equal(t, []byte{byte(i)}, reply.Data)
 	}
@@ -66,7 +66,7 @@ func TestInboxEnds(t *testing.T) {
 		"the context is old": {ended, "silent", context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := a.roundTrip(tc.ctx, &nats.Msg{Subject: tc.subject})
+			_, err := a.roundTrip(tc.ctx, &nats.Msg{Subject: tc.subject}, tryTimeout)
 			require.ErrorIs(t, err, tc.want)
 			require.Empty(t, a.inboxes.idle, "an answer may still come")
 		})
@@ -77,7 +77,7 @@ func TestInboxEnds(t *testing.T) {
 	require.NoError(t, err)
 	defer a.inboxes.drop(in)
 	require.NoError(t, in.send(nc, &nats.Msg{Subject: "silent"}))
-	_, err = in.next(t.Context(), lost)
+	_, err = in.next(t.Context(), lost, tryTimeout)
 	require.ErrorIs(t, err, errLost)
 }
 

@@ -53,7 +53,7 @@ func (s *Store) indexSubjects(ctx context.Context) (map[string]uint64, error) {
 		page, err := retry(ctx, func() (*subjectsPage, error) {
 			met := s.tails.highestOfAll() // before the question
 			page := new(subjectsPage)
-			err := s.asks.request(ctx, "STREAM.INFO."+s.cfg.index(), map[string]any{
+			err := s.asks.requestWithin(ctx, pageTimeout, "STREAM.INFO."+s.cfg.index(), map[string]any{
 				"subjects_filter": s.cfg.subjects.AllIndex(), "offset": offset,
 			}, page)
 			if err != nil {
@@ -91,7 +91,7 @@ func (s *Store) indexStreams(ctx context.Context) (map[string]uint64, error) {
 	for offset := 0; ; {
 		page, err := retry(ctx, func() (*streamsPage, error) {
 			page := new(streamsPage)
-			err := s.asks.request(ctx, "STREAM.LIST", map[string]any{"subject": s.cfg.subjects.AllIndex(), "offset": offset}, page)
+			err := s.asks.requestWithin(ctx, pageTimeout, "STREAM.LIST", map[string]any{"subject": s.cfg.subjects.AllIndex(), "offset": offset}, page)
 			if err == nil && len(page.Missing) > 0 {
 				err = fmt.Errorf("enact: %d streams have no leader just now, %.300q for one", len(page.Missing), page.Missing[0])
 			}
