@@ -191,7 +191,9 @@ func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position u
 		return 0, done, unproven(true, err)
 	case err != nil:
 		return 0, ask, ended(err, cause)
-	case next.Commit.ID != a.commit:
+	case next.Commit.ID != a.commit || next.Previous() != a.predecessor:
+		// In a stream that was made again the commit may stand behind another record, or none:
+		// sent again, without those who shared its record.
 		s.lanes.meet(a.key, markOf(next)) // no later answer may be older: it would show the predecessor again
 		return 0, done, errOvertaken
 	default:
@@ -224,9 +226,17 @@ func (s *Store) settle(ctx context.Context, a *attempt, cause error) (position u
 		}
 		a.incarnation = at.incarnation
 	case !held || a.predecessor < at.first || a.predecessor > at.last:
-		// Positions of two incarnations never meet: the check can never hold again. (One that
-		// is there was read before the store learned that the stream is another one.)
+		// Positions of two incarnations never meet: the check can never hold again.
 		return 0, done, errOvertaken
+	default:
+		// One that is there was read before the store learned that the stream is another one.
+		// Or both streams were made by hand, and begin with the same position.
+		switch err := s.checkPredecessor(ctx, a); {
+		case errors.Is(err, enact.ErrInvalidOption):
+			return 0, done, errOvertaken
+		case err != nil:
+			return 0, ask, ended(err, cause)
+		}
 	}
 	return 0, send, cause
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -114,4 +115,61 @@ func TestAnnouncedInAStreamMadeAgain(t *testing.T) {
 	list, err := openAgain(t, s).ListExecutions(t.Context(), "acme", 10, 0)
 	require.NoError(t, err)
 	require.Equal(t, []enact.ExecutionID{"run"}, list)
+}
+
+// The commit that stands where an attempt's records would is the attempt only behind its own
+// predecessor. An append that shared its record with others is sent again alone, as the first
+// of a stream that was made again, under the same commit id: those others are not in it.
+func TestAttemptOfACommitThatBeganAgain(t *testing.T) {
+	s := openInside(t, "")
+	_, err := s.Append(t.Context(), "run", "acme", pause("first")[0])
+	require.NoError(t, err)
+	u := pending(t, s, enact.Batch{Events: pause("shared")})
+	makeAgain(t, s.asks.nc)
+
+	other := openAgain(t, s)
+	c := commitOf(t, other, enact.Batch{TenantID: "acme", ExecutionID: "run", Events: pause("alone")})
+	c.id = uuid.MustParse(u.CommitID)
+	l := other.lanes.acquire(c.key, other.cfg.subjects)
+	defer other.lanes.release(l)
+	_, err = c.run(t.Context(), l)
+	require.NoError(t, err)
+
+	receipt, err := s.Resolve(t.Context(), u)
+	require.ErrorIs(t, err, enact.ErrConflict, "%+v", receipt)
+}
+
+// Streams that were made by hand may begin with position 1 each time. What stands there at
+// the attempt's predecessor is then another record: the attempt is dead, and not sent behind it.
+func TestAttemptBehindAnotherRecordAtThePositionOfItsPredecessor(t *testing.T) {
+	s := openInside(t, "")
+	byHand := func() {
+		js, err := jetstream.New(s.asks.nc)
+		require.NoError(t, err)
+		for _, name := range []string{DefaultStream, DefaultStream + indexSuffix} {
+			stream, err := js.Stream(t.Context(), name)
+			require.NoError(t, err)
+			config := stream.CachedInfo().Config
+			config.FirstSeq, config.Metadata = 0, nil
+			require.NoError(t, js.DeleteStream(t.Context(), name))
+			_, err = js.CreateStream(t.Context(), config)
+			require.NoError(t, err)
+		}
+	}
+	byHand()
+	s = openAgain(t, s)
+	_, err := s.Append(t.Context(), "run", "acme", pause("first")[0])
+	require.NoError(t, err)
+	a := attemptOf(t, s)
+	require.Equal(t, uint64(1), a.predecessor)
+	byHand()
+	other := openAgain(t, s)
+	_, err = other.Append(t.Context(), "run", "acme", pause("another")[0])
+	require.NoError(t, err)
+
+	_, err = s.send(t.Context(), a)
+	require.ErrorIs(t, err, errOvertaken)
+	events, err := other.LoadEvents(t.Context(), "run")
+	require.NoError(t, err)
+	require.Len(t, events, 1)
 }
