@@ -260,6 +260,30 @@ func TestFaultInABackList(t *testing.T) {
 	}
 }
 
+// A record that says of itself that it comes later in the history than the one which names
+// it as the one before is a fault like any other: reads that begin behind it end.
+func TestFaultInANumber(t *testing.T) {
+	c := copyLog(t, shape{{times: 3, events: 1}})
+	first := c.alter().parse(1)
+	for _, number := range []uint64{3, 9} { // with back lists of one entry
+		a := c.alter()
+		r := a.parse(2)
+		r.Sequence, r.Link = number, record.Link{
+			Number: number, Origin: first.Link.Origin, Back: []record.Ref{{Sequence: number - 1, Position: first.Position}},
+		}
+		m, err := r.Message(c.l.store.Subjects())
+		require.NoError(t, err)
+		a.stream.Set(a.position(2), m)
+		run := a.open(t)
+		for _, opts := range [][]enact.ReadOption{nil, {enact.Backwards()}, {enact.Backwards(), enact.Limit(1)}} {
+			for _, after := range []int{0, 2} {
+				got, err := collect(t, run, after, opts...)
+				fault{}.check(t, a, 2, fmt.Sprint(number, " after ", after), expected(3, after, 0, opts != nil), got, err, c.position(2), c.position(3))
+			}
+		}
+	}
+}
+
 // A torn batch at the end stops reads behind the last whole append.
 func TestTornBatch(t *testing.T) {
 	const batch = 20

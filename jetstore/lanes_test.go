@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/record"
 )
 
 // However few lanes are kept, appends to one execution that are under way share one; idle
@@ -54,4 +55,24 @@ func TestLanesInUseAreShared(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is read from one record to another that stands before it is a fault, and no endless
+// search for the way.
+func TestRecordsFromBehindTheLast(t *testing.T) {
+	s := openInside(t, "")
+	key := execution{"acme", "run"}
+	var records []*record.Record
+	for range 2 {
+		_, err := s.Append(t.Context(), key.id, key.tenant, enact.ExecutionResumed{})
+		require.NoError(t, err)
+		last, err := s.lastRecord(t.Context(), key)
+		require.NoError(t, err)
+		records = append(records, last)
+	}
+	var fault error
+	for _, err := range s.recordsFrom(t.Context(), key, records[1], records[0]) {
+		fault = err
+	}
+	require.ErrorIs(t, fault, enact.ErrCorrupt)
 }

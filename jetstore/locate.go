@@ -25,10 +25,22 @@ func (s *Store) walkFrom(ctx context.Context, key execution, sequence uint64, la
 // before it, nil if it is the first.
 func (s *Store) startOf(ctx context.Context, key execution, sequence uint64, last *record.Record) (start, before *record.Record, err error) {
 	start, err = s.locate(ctx, key, last, func(first, _ uint64) bool { return first <= sequence })
-	if err == nil && start.Link.Number > 1 {
-		before, err = s.recordAt(ctx, key, start.Previous())
+	if err != nil || start.Link.Number == 1 {
+		return start, nil, err
 	}
-	return start, before, err
+	if before, err = s.recordAt(ctx, key, start.Previous()); err != nil {
+		return nil, nil, err
+	}
+	return start, before, names(start, 0, start.Link.Number-1, before)
+}
+
+// names returns an error if what stands where the record's back entry i says that record
+// number is, is another one.
+func names(r *record.Record, i int, number uint64, stands *record.Record) error {
+	if ref := r.Link.Back[i]; stands.Sequence != ref.Sequence || stands.Link.Number != number {
+		return stands.Corrupt("link: record %d stands where record %d says that record %d with event %d is", stands.Link.Number, r.Link.Number, number, ref.Sequence)
+	}
+	return nil
 }
 
 // walkAt returns a walk from start, which was read already, to last.
@@ -59,13 +71,12 @@ func (s *Store) locate(ctx context.Context, key execution, from *record.Record, 
 			jump, number = i, n
 			i++
 		}
-		ref := r.Link.Back[jump]
-		earlier, err := s.recordAt(ctx, key, ref.Position)
+		earlier, err := s.recordAt(ctx, key, r.Link.Back[jump].Position)
 		if err != nil {
 			return nil, err
 		}
-		if earlier.Sequence != ref.Sequence || earlier.Link.Number != number {
-			return nil, earlier.Corrupt("link: record %d stands where record %d says that record %d with event %d is", earlier.Link.Number, r.Link.Number, number, ref.Sequence)
+		if err := names(r, jump, number, earlier); err != nil {
+			return nil, err
 		}
 		r = earlier
 	}

@@ -262,6 +262,10 @@ func follows(r *record.Record, prev record.Tail) error {
 // against the one before, start by its own link only.
 func (s *Store) recordsFrom(ctx context.Context, key execution, start, last *record.Record) iter.Seq2[*record.Record, error] {
 	return func(yield func(*record.Record, error) bool) {
+		if start.Link.Number > last.Link.Number {
+			yield(nil, last.Corrupt("record %d stands behind record %d", last.Link.Number, start.Link.Number))
+			return
+		}
 		if !yield(start, nil) {
 			return
 		}
