@@ -10,10 +10,12 @@ import (
 
 // Bounds of a page of a backwards read.
 const (
-	// backwardsPage is how many events it has at most, and up to a record more; the first has
-	// up to backwardsFirst.
-	backwardsPage  = 512
-	backwardsFirst = 64
+	// backwardsPage is how many events it has at most, and up to a record more. The first has
+	// up to backwardsFirst, and each up to backwardsGrowth times as many as the one before:
+	// the way to its beginning takes about six requests for any page.
+	backwardsPage   = 512
+	backwardsFirst  = 128
+	backwardsGrowth = 4
 	// backwardsBytes is how many bytes of payload it has at most, beside one record of any size.
 	backwardsBytes = 4 << 20
 )
@@ -326,7 +328,7 @@ func (rd *reading) takeBackwards(ctx context.Context) error {
 	}
 	w := rd.s.walkAt(rd.key, start, before, rd.end)
 	var page []*record.Record
-	size, rest := 0, rd.most*2
+	size, rest := 0, rd.most*backwardsGrowth
 	for w.left() > 0 {
 		records, err := w.next(ctx)
 		if err != nil {

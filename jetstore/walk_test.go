@@ -254,6 +254,20 @@ func TestMemoryOfLargeRecords(t *testing.T) {
 	}
 }
 
+// The way to where a page begins takes several requests, so the newest hundred small events
+// are one page backwards, and all of them a few.
+func TestRequestsBackwards(t *testing.T) {
+	l := newWatchedLog(t)
+	run := l.build(t, t.Context(), shape{{times: 2, events: 650, single: true}})
+	for limit, most := range map[int]uint64{100: 12, 300: 20, 0: 40} {
+		before := l.nc.Stats().OutMsgs
+		events, err := run.LoadEvents(t.Context(), enact.Backwards(), enact.Limit(limit))
+		require.NoError(t, err)
+		require.NotEmpty(t, events)
+		require.LessOrEqual(t, l.nc.Stats().OutMsgs-before, most, "of %d", limit)
+	}
+}
+
 // Between the records of a stretch that is read with all that lies there may be more bytes of
 // others than one answer holds.
 func TestLargeMessagesOfOthers(t *testing.T) {
