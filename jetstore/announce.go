@@ -18,9 +18,10 @@ const headerMsgID = nats.MsgIdHdr
 // announce writes the index entry of a creation and waits for its acknowledgement.
 //
 // Each sending has a commit id of its own, which is the commit's from then on: nothing
-// was sent to the log yet, unless an index has the entry that is no more. So an id is sent once, a copy that was not acknowledged
+// was sent to the log yet. So an id is sent once, a copy that was not acknowledged
 // belongs to no execution whenever it is stored, and the entry that counts was stored
-// while its creation was under way.
+// while its creation was under way. Only what was announced in an index that is no more
+// keeps its id: the log may have been sent it.
 func (s *Store) announce(ctx context.Context, c *commit) error {
 	sent := false
 	position, err := retry(ctx, func() (uint64, error) {

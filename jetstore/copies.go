@@ -12,9 +12,9 @@ import (
 
 // A commit's entry may be in the index more than once: whoever sent it again under the
 // same id, and whatever held up the first copy until the server no longer knew the id.
-// Stores of this release do not (see announce), but a list must not show an execution
-// twice for it, on whichever pages the copies are. The oldest copy counts: it was
-// stored while the creation was under way, and where it stands never changes.
+// Stores of this release do so only where a stream was made again (see announce), but a list
+// must not show an execution twice for it, on whichever pages the copies are. The oldest copy
+// counts: it was stored while the creation was under way, and where it stands never changes.
 //
 // The server stores no two copies within the index stream's duplicate window. So an
 // entry that was stored before half of that had passed since its id was made, by the
