@@ -30,6 +30,10 @@ const (
 // A mark is stored after the handler has returned: after a crash between the two an
 // event comes once more. A mark only moves on from what it was: of two processes that
 // handle one event at the same time the second is told so ([ErrCheckpointConflict]).
+//
+// Each event costs a write, and the first one of an execution since the Follow began, or since
+// the member became the active one, a question to the leader besides: a Follow counts as the
+// bucket's only one while it runs.
 type KVCheckpoint struct {
 	store  *jetstore.Store
 	bucket string
@@ -37,7 +41,10 @@ type KVCheckpoint struct {
 }
 
 // mark is the value of a key.
-type mark struct{ revision, sequence uint64 }
+type mark struct {
+	revision, sequence uint64
+	by                 *stint // in which this process has saved it; nil: in none, or it was met
+}
 
 // EnsureKVCheckpoint makes the bucket where it is missing, with as many replicas as the
 // log's stream, and changes nothing where it is not. A bucket's name has letters,
@@ -90,7 +97,7 @@ func checkBucket(bucket string) error {
 // manage is manage in general; what a subscriber of the store asks for it does in its name, also
 // while the store is being shut down.
 func (c *KVCheckpoint) manage(ctx context.Context, f func(context.Context, site) error) error {
-	if at, ok := siteWithin(ctx, c.store); ok {
+	if at := stintWithin(ctx, c.store); at != nil {
 		return at.manage(ctx, f)
 	}
 	return manage(ctx, c.store, f)
@@ -111,9 +118,11 @@ func (c *KVCheckpoint) subject(ev enact.StoredEvent) string {
 func (c *KVCheckpoint) Done(ctx context.Context, ev enact.StoredEvent) (bool, error) {
 	subject := c.subject(ev)
 	// That an event is not done only the leader knows: another member of an ordered group
-	// may have been active since this process last looked.
+	// may have been active since this process last looked. Not since one without a break has
+	// saved the mark itself: that made a conflict of what the one before it may still save.
 	m, ok := c.marks.Get(subject)
-	if !ok || ev.Sequence > m.sequence {
+	own := ok && m.by != nil && m.by == stintWithin(ctx, c.store)
+	if !own && (!ok || ev.Sequence > m.sequence) {
 		var err error
 		if m, err = c.look(ctx, subject); err != nil {
 			return false, err
@@ -196,7 +205,7 @@ func (c *KVCheckpoint) Save(ctx context.Context, ev enact.StoredEvent) error {
 	})
 	switch {
 	case err == nil:
-		c.marks.Add(subject, mark{revision: revision, sequence: ev.Sequence})
+		c.marks.Add(subject, mark{revision: revision, sequence: ev.Sequence, by: stintWithin(ctx, c.store)})
 		return nil
 	case isConflict(err):
 		err = fmt.Errorf("%w: event %d of execution %q of tenant %q", ErrCheckpointConflict, ev.Sequence, string(ev.ExecutionID), string(ev.TenantID))

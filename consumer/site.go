@@ -49,22 +49,30 @@ func siteOf(att *jetstore.Attachment) site {
 	return site{link: att, nc: store.Conn(), stream: store.StreamName(), prefix: store.APIPrefix()}
 }
 
-// siteKey is the key of a subscriber's site in its handler's context.
-type siteKey struct{}
+// stintKey is the key of a subscriber's stint in its handler's context.
+type stintKey struct{}
 
-// within returns a context by which a checkpoint in a NATS bucket finds the site. Its own
-// way to the store may be closed already while the subscriber ends.
+// stint is the time for which a subscriber hands events over without a break: a Follow, or
+// from when a member of an ordered group begins to ask until another one is or may be active.
+type stint struct{ site }
+
+// within returns a context of a new stint. By it a checkpoint in a NATS bucket finds the site:
+// its own way to the store may be closed already while the subscriber ends.
 func (s site) within(ctx context.Context) context.Context {
-	return context.WithValue(ctx, siteKey{}, s)
+	return context.WithValue(ctx, stintKey{}, &stint{s})
 }
 
-// siteWithin returns the site of the store's subscriber to whose handler ctx belongs.
-func siteWithin(ctx context.Context, store *jetstore.Store) (at site, ok bool) {
-	if at, ok = ctx.Value(siteKey{}).(site); !ok {
-		return at, false
+// stintWithin returns the stint of the store's subscriber to whose handler ctx belongs, nil if
+// there is none.
+func stintWithin(ctx context.Context, store *jetstore.Store) *stint {
+	at, ok := ctx.Value(stintKey{}).(*stint)
+	if !ok {
+		return nil
 	}
-	att, ok := at.link.(*jetstore.Attachment)
-	return at, ok && att.Store() == store
+	if att, ok := at.link.(*jetstore.Attachment); !ok || att.Store() != store {
+		return nil
+	}
+	return at
 }
 
 func hasCode(err error, code jetstream.ErrorCode) bool {
