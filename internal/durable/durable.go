@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
-// SyncDir makes the names in a directory durable. Windows has no such call.
+// SyncDir makes the names in a directory durable. Windows has no such call, and some file
+// systems do not (of the Linux kernel's, VirtualBox's shared folders): there it does nothing.
 func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -19,7 +21,11 @@ func SyncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }
 
 // MkdirAll is os.MkdirAll, and makes the names of the directories that it makes durable.
