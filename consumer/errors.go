@@ -97,6 +97,9 @@ func (e *HandlerError) Unwrap() []error {
 // PanicError is a panic of something else than a handler or a [Checkpoint] that a
 // subscriber was given: of [OnCaughtUp], [OnLive], [OnProgress], [SkipCorrupt] or
 // [OnFailure], or of a codec. It ends the subscriber. errors.Is(err, ErrPanic).
+//
+// A [Tail] decodes in its caller's goroutine, and a codec's panic goes through there as in a
+// read.
 type PanicError struct {
 	Panic any    // what it panicked with
 	Stack []byte // of the panic

@@ -2,7 +2,9 @@ package jetstore
 
 import (
 	"context"
+	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -50,6 +52,9 @@ func decoders(records []*record.Record) int {
 	return max(1, min(runtime.GOMAXPROCS(0), len(records), decodersMost, size/decodeAlone))
 }
 
+// errPanicked stands for the panic of a codec in a goroutine of decodeAll.
+var errPanicked = errors.New("codec panicked")
+
 // decodeAll returns the events of records, which follow each other, with an error those
 // before the first record that has no readable events.
 func decodeAll(ctx context.Context, records []*record.Record, codecs codec.Set, decoders int) ([]enact.StoredEvent, error) {
@@ -58,25 +63,41 @@ func decodeAll(ctx context.Context, records []*record.Record, codecs codec.Set, 
 	errs := make([]error, len(records))
 	var taken atomic.Int64
 	var failed atomic.Bool
-	work := func() {
-		for !failed.Load() {
-			i := int(taken.Add(1)) - 1
-			if i >= len(records) {
-				return
-			}
-			r := records[i]
-			at := r.Sequence - first // its events have their place in the page, and no more
-			if _, errs[i] = r.AppendEvents(ctx, page[at:at:at+uint64(r.Count())], codecs); errs[i] != nil {
-				failed.Store(true)
-			}
+	decode := func(i int) {
+		r := records[i]
+		at := r.Sequence - first // its events have their place in the page, and no more
+		if _, errs[i] = r.AppendEvents(ctx, page[at:at:at+uint64(r.Count())], codecs); errs[i] != nil {
+			failed.Store(true)
 		}
+	}
+	next := func() (i int, ok bool) {
+		i = int(taken.Add(1)) - 1
+		return i, i < len(records) && !failed.Load()
 	}
 	var others sync.WaitGroup
 	for range decoders - 1 {
-		others.Go(work)
+		others.Go(func() {
+			i, ok := next()
+			defer func() {
+				if recover() != nil {
+					errs[i] = errPanicked
+					failed.Store(true)
+				}
+			}()
+			for ; ok; i, ok = next() {
+				decode(i)
+			}
+		})
 	}
-	work()
-	others.Wait()
+	func() {
+		defer others.Wait()
+		for i, ok := next(); ok; i, ok = next() {
+			decode(i)
+		}
+	}()
+	if i := slices.Index(errs, errPanicked); i >= 0 {
+		decode(i) // a codec's panic is the caller's, who may recover
+	}
 	// Records are taken in order: those before one that failed were taken, too.
 	for i, err := range errs {
 		if err != nil {

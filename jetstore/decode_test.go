@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,6 +77,40 @@ func TestDecodersKeepTheOrder(t *testing.T) {
 			require.Contains(t, string(ev.Event.(enact.Custom).Data), fmt.Sprintf(`"%d `, ev.Sequence))
 		}
 	})
+}
+
+// panicking is a codec that panics over the second event, once it has met both.
+type panicking struct {
+	codec.JSON
+	met  *atomic.Int32
+	both chan struct{}
+}
+
+func (panicking) Name() string { return "panicking" }
+
+func (p panicking) Decode(ctx context.Context, payload []byte, _ string, place codec.Place, n int) ([]enact.Event, error) {
+	if p.met.Add(1) == 2 {
+		close(p.both)
+	}
+	<-p.both
+	if place.Sequence == 2 {
+		panic("second")
+	}
+	return p.JSON.Decode(ctx, payload, codec.JSONName, place, n)
+}
+
+// A codec's panic is the caller's, whichever goroutine it was in: in another one nobody could
+// recover, and the process would end.
+func TestDecodersPanicInTheCaller(t *testing.T) {
+	for range 20 { // by turns in either goroutine
+		codecs, err := codec.NewSet(panicking{met: new(atomic.Int32), both: make(chan struct{})})
+		require.NoError(t, err)
+		page := encoded(t, codec.JSON{}, 2, 1, 0)
+		for _, r := range page {
+			r.Codec = "panicking"
+		}
+		require.PanicsWithValue(t, "second", func() { _, _ = decodeAll(t.Context(), page, codecs, 2) })
+	}
 }
 
 // What decoding 100 000 events in memory costs by one goroutine and by several: the
