@@ -34,9 +34,14 @@ type history struct {
 	Deferred  []Finding // could not be checked: one of each kind
 }
 
+// mostDamaged bounds what is kept of an execution where something else than records stands,
+// whose records a newer release has written, say.
+const mostDamaged = 64
+
 // trouble is what went wrong lately in a history.
 type trouble struct {
-	Damaged []uint64 // positions since the last record taken where something else stands
+	Damaged []uint64 // positions since the last record taken where something else stands: the first ones
+	More    uint64   // further ones
 	Newer   bool     // a record of a newer wire format is among them: nobody knows what it holds
 	Doubt   bool     // the next record may deviate: the last one was not what it should be
 	// Other is what the next record may follow instead of the tail's value, if the last record's
@@ -46,8 +51,12 @@ type trouble struct {
 	Bad   uint64 // position of the last record that a finding names
 }
 
-// damaged reports whether something that is no record stands between two positions, with them.
+// damaged reports whether something that is no record stands between two positions, with them,
+// or may stand there.
 func (t *trouble) damaged(first, last uint64) bool {
+	if t.More > 0 && last > t.Damaged[len(t.Damaged)-1] {
+		return true
+	}
 	return slices.ContainsFunc(t.Damaged, func(p uint64) bool { return first <= p && p <= last })
 }
 
@@ -117,7 +126,11 @@ func (h *history) settled() {
 // damaged takes note of a message that is no record that could be taken.
 func (h *history) damaged(position uint64) {
 	t := h.trouble()
-	t.Damaged = append(t.Damaged, position)
+	if len(t.Damaged) < mostDamaged {
+		t.Damaged = append(t.Damaged, position)
+	} else {
+		t.More++
+	}
 	t.Bad = position
 }
 
@@ -223,19 +236,19 @@ func (h *history) place(r *record.Record, before record.Tail, doubt bool, found 
 // records are missing, those are told of already.
 func (h *history) jump(r *record.Record) {
 	before := h.Tail
-	var damaged []uint64
+	var t trouble
 	if h.Trouble != nil {
-		damaged = h.Trouble.Damaged
+		t = *h.Trouble
 	}
 	missing := r.Link.Number - before.Number - 1
 	h.settled()
 	h.Tail, h.Commit = r.Tail(), r.Commit
 	known := namedBehind(r, before)
-	if missing <= uint64(len(damaged)) && !slices.ContainsFunc(known, func(p uint64) bool { return !slices.Contains(damaged, p) }) {
+	if missing <= uint64(len(t.Damaged))+t.More && !slices.ContainsFunc(known, func(p uint64) bool { return !t.damaged(p, p) }) {
 		return // what stands elsewhere would have been put there by somebody
 	}
 	position := r.Previous()
-	if slices.Contains(damaged, position) {
+	if t.damaged(position, position) {
 		position = r.Position
 	}
 	f := h.finding(MissingRecord, r, "event %d is missing, in record %d", before.Sequence+1, before.Number+1)
