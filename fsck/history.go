@@ -47,8 +47,11 @@ type trouble struct {
 	// Other is what the next record may follow instead of the tail's value, if the last record's
 	// chain was broken; its number of events is then not known for sure. Else zero.
 	Other enact.Chain
-	Jump  *jump
-	Bad   uint64 // position of the last record that a finding names
+	// Placeless: the last record's chain was broken, and it does not continue a batch: its place
+	// in one may be what was changed.
+	Placeless bool
+	Jump      *jump
+	Bad       uint64 // position of the last record that a finding names
 }
 
 // damaged reports whether something that is no record stands between two positions, with them,
@@ -171,7 +174,7 @@ func (h *history) follow(r *record.Record, found func(Finding)) bool {
 	kind, reason := deviation(r, before, t)
 	after := r.Tail()
 	if kind == "" {
-		ok := h.place(r, before, t.Doubt, found)
+		ok := h.place(r, before, t.Doubt || t.Placeless, found)
 		h.Tail, h.Commit = after, r.Commit
 		h.settled()
 		return ok
@@ -183,8 +186,13 @@ func (h *history) follow(r *record.Record, found func(Finding)) bool {
 		after.Origin = before.Origin
 	}
 	after.Back = before.NextBack()
+	next := h.Commit
+	next.Index++
 	h.Tail, h.Commit = after, r.Commit
-	h.Trouble = &trouble{Doubt: kind != BrokenChain, Other: r.ChainAfter(before.Chain), Bad: r.Position}
+	h.Trouble = &trouble{
+		Doubt: kind != BrokenChain, Other: r.ChainAfter(before.Chain), Bad: r.Position,
+		Placeless: kind == BrokenChain && (r.Commit.Index == 1 || r.Commit != next),
+	}
 	return false
 }
 
@@ -322,7 +330,7 @@ func (h *history) end(id enact.ExecutionID, first uint64, found func(Finding)) {
 	if t.Jump != nil {
 		found(t.Jump.told())
 	}
-	if c := h.Commit; c.Index < c.Of && !t.damaged(h.Tail.Position+1, h.Tail.Position+uint64(c.Of-c.Index)) && len(h.Heads) == 0 { // a head tells that the batch was whole
+	if c := h.Commit; c.Index < c.Of && !t.Placeless && !t.damaged(h.Tail.Position+1, h.Tail.Position+uint64(c.Of-c.Index)) && len(h.Heads) == 0 { // a head tells that the batch was whole
 		found(Finding{
 			missing: uint64(c.Of - c.Index), Kind: TornBatch, TenantID: h.Tenant, ExecutionID: id, Sequence: h.Tail.RecordSequence, Position: h.Tail.Position,
 			Reason: fmt.Sprintf("the history ends with record %d of %d of a batch: the batch is torn", c.Index, c.Of),

@@ -115,6 +115,28 @@ func TestOneFaultHidesNoOther(t *testing.T) {
 	}
 }
 
+// A byte of a record's place in its batch is one fault, and no torn batch besides.
+func TestWrongByteOfACommit(t *testing.T) {
+	s := newSample(t)
+	a, b := s.at["a"], s.at["b"]
+	for _, position := range []uint64{a[0], a[7], b[4], b[5], b[8]} { // by themselves, and of a batch
+		for _, at := range []int{0, -1, -3} { // the commit's id, "of", and which
+			l := s.log.clone()
+			m := l.records.Edit(position)
+			commit := []byte(m.Header.Get(record.HeaderCommit))
+			at = (at + len(commit)) % len(commit)
+			changed := byte('1')
+			if commit[at] == changed {
+				changed = '2'
+			}
+			commit[at] = changed
+			m.Header.Set(record.HeaderCommit, string(commit))
+			s.write(t, t.Context(), l)
+			require.Len(t, check(t, t.Context(), s.open(t), fsck.Options{}).Findings, 1, "%s at %d", commit, position)
+		}
+	}
+}
+
 // An index entry that is missing in one tenant's stream is told of, whatever is missing in
 // another's.
 func TestMissingEntryOfATenant(t *testing.T) {
