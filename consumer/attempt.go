@@ -92,7 +92,7 @@ func (m *member) attempt(ctx context.Context, h *held, ev enact.StoredEvent) err
 		return errDeposed
 	}
 	switch most := cfg.maxDeliveries; {
-	case h.givenUp != nil:
+	case h.hasGivenUp(ev):
 		return m.bury(ctx, h)
 	case most > 0 && h.before >= most:
 		return m.giveUp(ctx, h, ev, h.before, errNoAnswer)
@@ -113,7 +113,7 @@ var errNoAnswer = errors.New("no member answered: it crashed, hung, was cut off 
 
 // failed counts a failed attempt and says whether there is to be another one.
 func (m *member) failed(ctx context.Context, h *held, ev enact.StoredEvent, cause error) error {
-	if h.givenUp != nil {
+	if h.hasGivenUp(ev) {
 		return m.bury(ctx, h)
 	}
 	cfg := &m.group.cfg
@@ -131,6 +131,11 @@ func (m *member) failed(ctx context.Context, h *held, ev enact.StoredEvent, caus
 type givenUp struct {
 	letter DeadLetter
 	cause  error
+}
+
+// hasGivenUp reports whether the event is given up, or what stands for the record as a whole.
+func (h *held) hasGivenUp(ev enact.StoredEvent) bool {
+	return h.givenUp != nil && h.givenUp.letter.Sequence == ev.Sequence
 }
 
 // giveUp makes a dead letter of an event.
