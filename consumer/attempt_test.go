@@ -62,3 +62,25 @@ func TestADeadLetterIsForWhatWasGivenUp(t *testing.T) {
 	require.Equal(t, uint64(7), letters[0].Position)
 	require.Contains(t, letters[0].Reason, unread.Error())
 }
+
+// A member that is pinned anew may not rely on what it has saved before.
+func TestKVCheckpointAsksAfterABreak(t *testing.T) {
+	s := embedded.ForTest(t, embedded.WithMemoryStorage())
+	att, err := s.Attach()
+	require.NoError(t, err)
+	defer att.Close()
+	require.NoError(t, EnsureKVCheckpoint(t.Context(), s, "marks"))
+	here, err := OpenKVCheckpoint(t.Context(), s, "marks")
+	require.NoError(t, err)
+	elsewhere, err := OpenKVCheckpoint(t.Context(), s, "marks")
+	require.NoError(t, err)
+	ctx := siteOf(att).within(t.Context())
+	ev := enact.StoredEvent{TenantID: "acme", ExecutionID: "run", Sequence: 1}
+	require.NoError(t, here.Save(ctx, ev))
+	ev.Sequence++
+	require.NoError(t, elsewhere.Save(t.Context(), ev))
+	stintWithin(ctx, s).broken.Store(true)
+	done, err := here.Done(ctx, ev)
+	require.NoError(t, err)
+	require.True(t, done)
+}

@@ -121,7 +121,7 @@ func (c *KVCheckpoint) Done(ctx context.Context, ev enact.StoredEvent) (bool, er
 	// may have been active since this process last looked. Not since one without a break has
 	// saved the mark itself: that made a conflict of what the one before it may still save.
 	m, ok := c.marks.Get(subject)
-	own := ok && m.by != nil && m.by == stintWithin(ctx, c.store)
+	own := ok && m.by != nil && m.by == stintWithin(ctx, c.store) && !m.by.broken.Load()
 	if !own && (!ok || ev.Sequence > m.sequence) {
 		var err error
 		if m, err = c.look(ctx, subject); err != nil {

@@ -289,6 +289,10 @@ func (m *member) pull(ctx context.Context) error {
 		m.lease.Store(max(m.lease.Load(), int64(p.confirmed.Add(m.group.cfg.failover).Sub(m.began))))
 		if a.msg != nil {
 			if pin := a.msg.Header.Get("Nats-Pin-Id"); pin != m.pin {
+				if m.pin != "" {
+					// By a request from before it knew its pin; another one may have been pinned meanwhile.
+					stintWithin(ctx, m.store).broken.Store(true)
+				}
 				m.pin, p.pin = pin, pin
 				m.order.gather()
 			}

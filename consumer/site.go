@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,12 +55,15 @@ type stintKey struct{}
 
 // stint is the time for which a subscriber hands events over without a break: a Follow, or
 // from when a member of an ordered group begins to ask until another one is or may be active.
-type stint struct{ site }
+type stint struct {
+	site
+	broken atomic.Bool // there was a break all the same
+}
 
 // within returns a context of a new stint. By it a checkpoint in a NATS bucket finds the site:
 // its own way to the store may be closed already while the subscriber ends.
 func (s site) within(ctx context.Context) context.Context {
-	return context.WithValue(ctx, stintKey{}, &stint{s})
+	return context.WithValue(ctx, stintKey{}, &stint{site: s})
 }
 
 // stintWithin returns the stint of the store's subscriber to whose handler ctx belongs, nil if
