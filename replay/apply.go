@@ -52,10 +52,9 @@ func (s *State) fold(event enact.Event, at moment) {
 		s.Pauses = append(s.Pauses, Pause{Reason: e.Reason, At: at.time, Sequence: at.seq})
 	case enact.ExecutionResumed:
 		s.run()
-		for i := range s.Pauses {
-			if s.Pauses[i].ResumedAt.IsZero() {
-				s.Pauses[i].ResumedAt = at.time
-			}
+		// Those that are open are the last ones.
+		for i := len(s.Pauses) - 1; i >= 0 && s.Pauses[i].ResumedAt.IsZero(); i-- {
+			s.Pauses[i].ResumedAt = at.time
 		}
 	case enact.ExecutionCompleted:
 		s.end(StatusCompleted, at)

@@ -44,3 +44,24 @@ func BenchmarkDeepTree(b *testing.B) {
 		}
 	}
 }
+
+// An execution that waits for people again and again: a resumption may not look at all
+// pauses there ever were.
+func BenchmarkManyPauses(b *testing.B) {
+	const pauses = 20_000
+	var events []enact.Event
+	for range pauses {
+		events = append(events, enact.ExecutionPaused{Reason: "asks"}, enact.ExecutionResumed{})
+	}
+	stored := history(events...)
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := replay.Of(stored)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(s.Pauses) != pauses || s.Pauses[0].ResumedAt.IsZero() || s.Pauses[pauses-1].ResumedAt.IsZero() {
+			b.Fatal(len(s.Pauses))
+		}
+	}
+}

@@ -14,6 +14,16 @@ import (
 type stateView struct {
 	state   *replay.State
 	colours palette
+
+	evaluations map[goalPlace][]replay.Evaluation // nil until they are needed
+}
+
+// goalPlace is a goal, by its place in the state's list, and a step that it was evaluated
+// in; nil stands for none.
+type goalPlace struct {
+	goal   int
+	inStep bool
+	step   enact.StepID
 }
 
 // steps is the tree of steps; what happened in a step stands below it, before the
@@ -92,7 +102,7 @@ func (v *stateView) inStep(st *replay.Step) []string {
 		lines = append(lines, checkpoint(&v.state.Checkpoints[i]))
 	}
 	for _, i := range st.Goals {
-		lines = append(lines, goalIn(v.state.Goals[i], &st.ID)...)
+		lines = append(lines, v.goalIn(i, &st.ID)...)
 	}
 	if st.Output != nil {
 		lines = append(lines, join("output: "+*st.Output))
@@ -116,8 +126,8 @@ func (v *stateView) outside() []string {
 			nodes = append(nodes, treeNode{0, checkpoint(p)})
 		}
 	}
-	for _, g := range v.state.Goals {
-		for _, line := range goalIn(g, nil) {
+	for i := range v.state.Goals {
+		for _, line := range v.goalIn(i, nil) {
 			nodes = append(nodes, treeNode{0, line})
 		}
 	}
@@ -200,13 +210,27 @@ func checkpoint(p *replay.Checkpoint) string {
 	return join("checkpoint "+name(p.ID), stamp(p.At, timeOfDay), p.StateHash)
 }
 
-// goalIn is how a goal was evaluated in a step, or, for nil, outside of steps.
-func goalIn(g *replay.Goal, step *enact.StepID) []string {
-	var lines []string
-	for _, e := range g.Evaluations {
-		if step == nil && e.StepID == nil || step != nil && e.StepID != nil && *e.StepID == *step {
-			lines = append(lines, join("goal "+name(g.ID), evaluationText(e.Status, e.Score, e.Reason), stamp(e.At, timeOfDay)))
+// goalIn is how a goal was evaluated in a step, or, for nil, outside of steps. A goal may be
+// evaluated in every step of a long run, so that each step looks for its own.
+func (v *stateView) goalIn(goal int, step *enact.StepID) []string {
+	place := func(goal int, step *enact.StepID) goalPlace {
+		if step == nil {
+			return goalPlace{goal: goal}
 		}
+		return goalPlace{goal, true, *step}
+	}
+	if v.evaluations == nil {
+		v.evaluations = make(map[goalPlace][]replay.Evaluation)
+		for i, g := range v.state.Goals {
+			for _, e := range g.Evaluations {
+				at := place(i, e.StepID)
+				v.evaluations[at] = append(v.evaluations[at], e)
+			}
+		}
+	}
+	var lines []string
+	for _, e := range v.evaluations[place(goal, step)] {
+		lines = append(lines, join("goal "+name(v.state.Goals[goal].ID), evaluationText(e.Status, e.Score, e.Reason), stamp(e.At, timeOfDay)))
 	}
 	return lines
 }
