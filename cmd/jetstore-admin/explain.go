@@ -88,6 +88,9 @@ func (a *app) explain(err error) (cause, next string) {
 	// The server is to blame for the rest only once a connection was made.
 	_, connecting := errors.AsType[*connectError](err)
 	switch {
+	case errors.Is(err, enact.ErrUnknownOutcome):
+		// Whatever the reason: done again without a look, it may be stored twice.
+		return err.Error(), "It may be stored: look at the execution before you append it again. With --key, doing it again is safe."
 	case unreadableCredentials(err):
 		return fmt.Sprintf("the credentials cannot be read: %v", err),
 			"Check the files of --creds, --nkey, --tlscert, --tlskey and --tlsca, the variables of the same names, or the context."

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/scratch"
 )
 
 // Exit codes. Checks have more: see exitCode.
@@ -43,7 +47,12 @@ func (a *app) outcome(cmd *cobra.Command, err error) (code int, text string) {
 		}
 		return code, fmt.Sprintf("%s: %v\nRun '%s --help' for usage.", programName, err, cmd.CommandPath())
 	case a.interrupt.Err() != nil:
-		return exitError, programName + ": interrupted"
+		text := programName + ": interrupted"
+		for _, more := range worthTelling(err) {
+			cause, next := a.explain(more)
+			text += "\n" + strings.TrimSuffix(programName+": "+cause+"\n"+next, "\n")
+		}
+		return exitError, text
 	}
 	cause, next := a.explain(err)
 	if next != "" {
@@ -51,3 +60,25 @@ func (a *app) outcome(cmd *cobra.Command, err error) (code int, text string) {
 	}
 	return exitError, programName + ": " + cause + next
 }
+
+// worthTelling returns what an interrupt does not account for among the errors that err is
+// made of: streams that were left behind, and appends that may have been stored.
+func worthTelling(err error) (found []error) {
+	switch e := err.(type) {
+	case *scratch.LeftError, *leftError, *enact.UnknownOutcomeError:
+		return []error{err}
+	case interface{ Unwrap() error }:
+		return worthTelling(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			found = append(found, worthTelling(part)...)
+		}
+	}
+	return found
+}
+
+// leftError says that a command could not take back what it had made.
+type leftError struct{ err error }
+
+func (e *leftError) Error() string { return e.err.Error() }
+func (e *leftError) Unwrap() error { return e.err }

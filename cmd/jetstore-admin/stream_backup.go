@@ -300,7 +300,7 @@ func (a *app) takeBack(ctx context.Context, s *session, streams []moved) error {
 			err = s.request(ctx, "STREAM.DELETE."+m.Stream, nil, nil)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s is left half restored, remove it with \"%s\": %w", m.Stream, programName+" stream rm", err))
+			errs = append(errs, &leftError{fmt.Errorf("%s is left half restored, remove it with \"%s\": %w", m.Stream, programName+" stream rm", err)})
 		}
 	}
 	return errors.Join(errs...)

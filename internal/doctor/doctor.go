@@ -121,7 +121,8 @@ var checks = []func(context.Context, *examination) []Finding{
 }
 
 // Examine makes every check. An error is an option that is out of range or that ctx was
-// cancelled. What goes wrong with the log is in the report, also that time ran out.
+// cancelled, which then also says of scratch streams that stay (scratch.LeftError). What goes
+// wrong with the log is in the report, also that time ran out.
 func Examine(ctx context.Context, p Patient) (Report, error) {
 	x, err := newExamination(p)
 	if err != nil {
@@ -137,9 +138,12 @@ func Examine(ctx context.Context, p Patient) (Report, error) {
 				Check: checkConnection, Status: Fail, Found: "time ran out before the examination was through",
 				Means: "the servers do not answer, or not fast enough", Mend: "see whether the servers run and have a leader; allow more time",
 			})
+			if left := x.leftBehind(x.left); left != nil && !slices.Contains(r.Findings, *left) {
+				r.add(*left)
+			}
 			return r, nil
 		case err != nil:
-			return r, err
+			return r, errors.Join(err, x.left)
 		}
 		r.add(found...)
 	}

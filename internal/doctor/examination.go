@@ -28,6 +28,8 @@ type examination struct {
 
 	all    []jetstream.StreamConfig // of the account, as they were at the beginning
 	allErr error                    // why they are not known
+
+	left error // why scratch streams stay; nil: none do
 }
 
 // stream is one of the log's streams as its leader describes it.

@@ -83,31 +83,49 @@ func appends(ctx context.Context, x *examination) []Finding {
 		}
 	}
 	log, err := scratch.Open(ctx, x.Conn, x.layout, replicas)
+	var found []Finding
+	if left := x.leftBehind(err); left != nil {
+		found = append(found, *left)
+	}
 	switch {
-	case errors.Is(err, enact.ErrNotPermitted):
+	case errors.Is(err, enact.ErrNotPermitted) && len(found) == 0:
 		f.Status, f.Found = Unknown, "not tried: the connection may not make a scratch stream"
 		f.Mend = "examine with an operator's connection"
 		return []Finding{f}
 	case err != nil:
 		f.Status, f.Found = Fail, "no scratch log: "+err.Error()
 		f.Means, f.Mend = "the servers do not make the log's streams, or do not answer", "look at the servers' log"
-		return []Finding{f}
+		return append(found, f)
 	}
 	took, err := try(ctx, log)
-	if closeErr := log.Close(ctx); closeErr != nil {
-		err = errors.Join(err, closeErr)
+	closeErr := log.Close(ctx)
+	if left := x.leftBehind(closeErr); left != nil {
+		found, closeErr = append(found, *left), nil
 	}
-	if err != nil {
+	if err = errors.Join(err, closeErr); err != nil {
 		f.Status, f.Found = Fail, err.Error()
 		f.Means, f.Mend = "appends or reads fail in a log with the same settings", "look at the servers' log"
-		return []Finding{f}
+		return append(found, f)
 	}
 	f.Found = took.String()
 	if took.median() > slowAppend {
 		f.Status, f.Means = Warn, "an append is as slow as the slower of the disks that must have it, and the network between them"
 		f.Mend = "look at the disks' time for an fsync, and at what else uses them"
 	}
-	return []Finding{f}
+	return append(found, f)
+}
+
+// leftBehind remembers an error that says that scratch streams stay, and makes a finding of
+// it; nil for any other.
+func (x *examination) leftBehind(err error) *Finding {
+	if _, ok := errors.AsType[*scratch.LeftError](err); !ok {
+		return nil
+	}
+	x.left = err
+	return &Finding{
+		Check: checkLeftovers, Status: Warn, Found: err.Error(), Means: "the streams of the scratch log stay, and nothing uses them",
+		Mend: "remove them, as with: nats stream rm; let the connection remove streams that it may make",
+	}
 }
 
 // try appends single events and a staged batch, and reads all back.

@@ -38,7 +38,7 @@ func IsScratch(stream string) bool { return strings.Contains(stream, namePart) }
 // Open makes a scratch log on the connection, beside a log and with its API, with so many
 // replicas (0: as many as a new log would have). opts are further options of the store, none
 // of them about where it is. It must be closed, also when ctx has ended. Errors are those of
-// jetstore.EnsureStream and jetstore.Open; then nothing is left.
+// jetstore.EnsureStream and jetstore.Open; then nothing is left, or there is a [*LeftError].
 func Open(ctx context.Context, nc *nats.Conn, beside jetstore.Layout, replicas int, opts ...jetstore.Option) (*Log, error) {
 	id := nuid.Next()
 	const longest = 150 // of the name beside, so that the whole is a valid one
@@ -53,23 +53,38 @@ func Open(ctx context.Context, nc *nats.Conn, beside jetstore.Layout, replicas i
 		return nil, err
 	}
 	l := &Log{nc: nc, layout: layout, names: [2]string{layout.Log.Name, layout.Index.Name}}
-	if err = jetstore.EnsureStream(ctx, nc, opts...); err == nil {
+	err = jetstore.EnsureStream(ctx, nc, opts...)
+	refused := errors.Is(err, enact.ErrNotPermitted)
+	if err == nil {
 		l.Store, err = jetstore.Open(ctx, nc, opts...)
 	}
 	if err == nil {
 		return l, nil
 	}
-	if removeErr := l.remove(ctx); !errors.Is(removeErr, enact.ErrNotPermitted) {
-		// Who may not remove streams may not make them either.
+	if removeErr := l.remove(ctx); !refused || !errors.Is(removeErr, enact.ErrNotPermitted) {
+		// Where none was made, nothing stays that may not be removed.
 		err = errors.Join(err, removeErr)
 	}
 	return nil, err
 }
 
+// LeftError says that a stream of a scratch log could not be removed.
+type LeftError struct {
+	Stream string
+	Err    error
+}
+
+func (e *LeftError) Error() string {
+	return fmt.Sprintf("remove stream %s, which is left behind: %v", e.Stream, e.Err)
+}
+
+func (e *LeftError) Unwrap() error { return e.Err }
+
 // Names returns the names of the log's streams.
 func (l *Log) Names() []string { return l.names[:] }
 
-// Close removes the log, also when ctx has ended.
+// Close removes the log, also when ctx has ended. Of each stream that stays there is a
+// [*LeftError].
 func (l *Log) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 	defer cancel()
@@ -83,7 +98,7 @@ func (l *Log) remove(ctx context.Context) error {
 	var errs []error
 	for _, name := range l.names {
 		if err := l.removeStream(ctx, name); err != nil {
-			errs = append(errs, fmt.Errorf("remove stream %s, which is left behind: %w", name, err))
+			errs = append(errs, &LeftError{Stream: name, Err: err})
 		}
 	}
 	return errors.Join(errs...)
