@@ -282,7 +282,7 @@ func TestDuplicateIngest(t *testing.T) {
 		{Name: "PART", Sources: []*nats.StreamSource{{Name: "ENACT_INDEX"}}},
 		{Name: "OTHER", Subjects: []string{"other.*"}, RePublish: &nats.RePublish{Source: "other.*", Destination: "enact.other.{{wildcard(1)}}"}},
 		{Name: "FINE", Subjects: []string{"fine.*"}, RePublish: &nats.RePublish{Source: "fine.*", Destination: "finer.{{wildcard(1)}}"}},
-		{Name: "ENACT_SCRATCH_x", Subjects: []string{"scratch.*"}},
+		{Name: "ENACT_SCRATCH_Fqp6iYwvxAgyXgZmL02EUZ", Subjects: []string{"scratch.*"}},
 	} {
 		_, err = js.AddStream(&c)
 		require.NoError(t, err)
@@ -305,7 +305,7 @@ func TestDuplicateIngest(t *testing.T) {
 		"fail OTHER publishes what it stores as enact.other.{{wildcard(1)}}", "fail more than ENACT answers on enact.*.*",
 	}, found)
 	require.Equal(t, Finding{
-		Check: checkLeftovers, Status: Warn, Found: "ENACT_SCRATCH_x",
+		Check: checkLeftovers, Status: Warn, Found: "ENACT_SCRATCH_Fqp6iYwvxAgyXgZmL02EUZ",
 		Means: one(t, r, checkLeftovers).Means, Mend: one(t, r, checkLeftovers).Mend,
 	}, one(t, r, checkLeftovers))
 	require.NoError(t, sub.Unsubscribe())

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"regexp"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,8 +18,12 @@ import (
 	"github.com/enactlog/enact/jetstore"
 )
 
-// namePart is in the names of scratch streams, and in no log's.
+// namePart is in the names of scratch streams, before an id.
 const namePart = "_SCRATCH_"
+
+// scratchName matches the names of scratch streams: an id of package nuid has 22 letters and
+// digits.
+var scratchName = regexp.MustCompile(namePart + `[0-9A-Za-z]{22}(_INDEX)?$`)
 
 // removeTimeout bounds the removal, also after an interrupt.
 const removeTimeout = 15 * time.Second
@@ -33,7 +37,8 @@ type Log struct {
 }
 
 // IsScratch reports whether a stream is, or was left behind by, a scratch log.
-func IsScratch(stream string) bool { return strings.Contains(stream, namePart) }
+// A log's own name may have the like of a scratch log's in it.
+func IsScratch(stream string) bool { return scratchName.MatchString(stream) }
 
 // Open makes a scratch log on the connection, beside a log and with its API, with so many
 // replicas (0: as many as a new log would have). opts are further options of the store, none

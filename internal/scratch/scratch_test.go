@@ -61,3 +61,14 @@ func TestScratchLog(t *testing.T) {
 		require.ElementsMatch(t, before, streams())
 	}
 }
+
+// A log whose name has the word in it is none to be removed.
+func TestIsScratch(t *testing.T) {
+	const id = "Fqp6iYwvxAgyXgZmL02EUZ"
+	for name, want := range map[string]bool{
+		"ENACT_SCRATCH_" + id: true, "ENACT_SCRATCH_" + id + "_INDEX": true, "MY_SCRATCH_LOG_SCRATCH_" + id: true,
+		"MY_SCRATCH_LOG": false, "MY_SCRATCH_LOG_INDEX": false, "A_SCRATCH_" + id + "-acme": false, "ENACT": false,
+	} {
+		require.Equal(t, want, scratch.IsScratch(name), name)
+	}
+}
