@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -198,7 +199,8 @@ func WithCacheSize(executions int) Option {
 		if executions == 0 {
 			executions = DefaultCacheSize
 		}
-		c.cacheSize = executions
+		// Caches that are larger in proportion must not overflow and come out as small ones.
+		c.cacheSize = min(executions, math.MaxInt/metFactor)
 		return nil
 	}
 }

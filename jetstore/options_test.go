@@ -1,6 +1,7 @@
 package jetstore
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,20 @@ func TestZeroMeansTheDefault(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+// A cache without a bound to speak of does not overflow to one that holds nothing: where a
+// store had seen an execution, it would forget with the next one.
+func TestLargestCache(t *testing.T) {
+	c, err := newConfig([]Option{WithCacheSize(math.MaxInt)})
+	require.NoError(t, err)
+	ls := newLanes(c.cacheSize)
+	ls.meet(execution{"a", "1"}, mark{1, 7})
+	ls.meet(execution{"a", "2"}, mark{1, 8})
+	require.Equal(t, uint64(7), ls.highest(execution{"a", "1"}))
+	index := newConfirmations(c.cacheSize * metFactor)
+	index.origins.Add(execution{"a", "1"}, origin{})
+	require.False(t, index.origins.Add(execution{"a", "2"}, origin{}), "the first one is not dropped")
 }
 
 // A part that is dropped takes with it what belongs to its streams. What all parts share is
