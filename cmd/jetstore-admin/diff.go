@@ -60,7 +60,7 @@ The exit code is 0 if the executions are equal, else 1.`,
 		}),
 	}
 	flags.tenant.add(cmd, tenantOfOne)
-	cmd.Flags().StringVar(&flags.tenantB.id, "tenant-b", "", "tenant of B (default as --tenant, else looked up)")
+	cmd.Flags().StringVar(&flags.tenantB.id, "tenant-b", "", "tenant of B (default as --tenant, else looked up; in a file: any)")
 	cmd.Flags().StringVar(&flags.file, "file", "", "B is in this `file` of JSON lines")
 	cmd.Flags().BoolVar(&flags.strict, "strict", false, "compare times and metadata too")
 	return cmd
@@ -75,12 +75,12 @@ func (a *app) otherSide(ctx context.Context, run jetstore.Execution, args []stri
 			return nil, err
 		}
 	}
-	if flags.file != "" {
-		return a.executionInFile(ctx, flags.file, flags.tenantB.id, id), nil
-	}
 	tenant := flags.tenantB
 	if tenant.id == "" {
 		tenant = flags.tenant
+	}
+	if flags.file != "" {
+		return a.executionInFile(ctx, flags.file, tenant.id, id), nil
 	}
 	head, err := tenant.existing(ctx, run.Store(), id)
 	if err != nil {
