@@ -250,7 +250,7 @@ func (r *checkReport) checkBytes(ctx context.Context, s *session, log *streamSta
 	for i, text := range flags.bytes {
 		if percent, ok := strings.CutSuffix(text, "%"); ok {
 			n, err := strconv.ParseFloat(percent, 64)
-			if err != nil || n <= 0 || n > 100 {
+			if err != nil || !(n > 0 && n <= 100) {
 				return usagef("%q is not a percentage above 0 and up to 100%%", text)
 			}
 			percents[i] = n
