@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/dustin/go-humanize"
@@ -165,4 +168,46 @@ func TestImportHoldsBackLittle(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 12, n)
 	}
+}
+
+// --file replaces files, and nothing else: who tries an export with /dev/null still has one
+// afterwards.
+func TestOnlyFilesAreReplaced(t *testing.T) {
+	dir := t.TempDir()
+	write := func(w io.Writer) error {
+		_, err := io.WriteString(w, "whole\n")
+		return err
+	}
+	file, link, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "pipe")
+	require.NoError(t, os.WriteFile(file, []byte("before"), 0o600))
+	require.NoError(t, os.Symlink("file", link))
+	require.NoError(t, replaceFile(link, write))
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "whole\n", string(data))
+	info, err := os.Lstat(link)
+	require.NoError(t, err)
+	require.Equal(t, fs.ModeSymlink, info.Mode().Type())
+
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	// Open for both, a pipe waits for nobody.
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer reader.Close()
+	require.NoError(t, replaceFile(pipe, write))
+	got := make([]byte, len("whole\n"))
+	_, err = io.ReadFull(reader, got)
+	require.NoError(t, err)
+	require.Equal(t, "whole\n", string(got))
+	info, err = os.Lstat(pipe)
+	require.NoError(t, err)
+	require.Equal(t, fs.ModeNamedPipe, info.Mode().Type())
+
+	wrote := false
+	err = replaceFile(dir, func(io.Writer) error { wrote = true; return nil })
+	require.ErrorIs(t, err, syscall.EISDIR)
+	require.False(t, wrote, "that it is a directory shows before the log is read")
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 3)
 }
