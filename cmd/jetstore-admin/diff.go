@@ -213,10 +213,10 @@ func (a *app) printDifference(d difference) error {
 	default:
 		_, err = fmt.Fprintf(a.stdout, "event %d differs in its %s\n  A: %s\n  B: %s\n", d.Sequence, d.In, inline(string(d.A), diffWidth), inline(string(d.B), diffWidth))
 	}
-	if err == nil && !d.Equal {
-		err = exitCode(exitError)
+	if d.Equal {
+		return err
 	}
-	return err
+	return exitCode(exitError).orGone(err)
 }
 
 // diffWidth bounds an event that is shown, in columns.

@@ -70,16 +70,14 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			if err := a.printReport(report); err != nil {
-				return err
-			}
+			code := exitCode(exitOK)
 			switch report.Worst {
 			case doctor.Warn:
-				return exitCode(exitWarn)
+				code = exitWarn
 			case doctor.Fail:
-				return exitCode(exitFail)
+				code = exitFail
 			}
-			return nil
+			return code.orGone(a.printReport(report))
 		}),
 	}
 	flags.tenant.add(cmd, "with --per-tenant: examine this tenant's streams only")

@@ -181,24 +181,23 @@ func (a *app) fsck(ctx context.Context, store *jetstore.Store, f *fsckFlags, opt
 	if opts.Execution != "" && report.Executions+report.Heads == 0 && len(report.Findings) == 0 {
 		return f.tenant.notFound(opts.Execution) // a name that was mistyped is not clean
 	}
-	if err := a.printFsck(report, f); err != nil {
-		return err
-	}
+	printErr := a.printFsck(report, f)
 	left := report.Faults
-	if f.repair {
+	if f.repair && printErr == nil {
 		added, err := a.repair(ctx, store, f, opts.Tenant, report)
 		if err != nil {
 			return err
 		}
 		left -= min(left, report.Counts[fsck.Unlisted], added)
 	}
+	code := exitCode(exitOK)
 	switch {
 	case left > 0:
-		return exitFaults
+		code = exitFaults
 	case report.Unchecked > 0:
-		return exitUnchecked
+		code = exitUnchecked
 	}
-	return nil
+	return code.orGone(printErr)
 }
 
 // repair adds what the report says is missing.

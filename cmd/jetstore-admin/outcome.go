@@ -27,6 +27,15 @@ type exitCode int
 // exit code of their own.
 const usageExit = "usage-exit"
 
+// orGone returns the code of a check, once its result was printed with err. A reader that
+// had enough of the result does not change it.
+func (c exitCode) orGone(err error) error {
+	if c == exitOK || err != nil && !errors.Is(err, errReaderGone) {
+		return err
+	}
+	return c
+}
+
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // outcome turns what a command returned into the exit code and a text for stderr,

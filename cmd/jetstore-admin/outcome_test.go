@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,3 +134,36 @@ func TestDoctorWithoutTheRightToRemove(t *testing.T) {
 	}
 	require.Equal(t, 1, told)
 }
+
+// A check whose reader has seen enough, as after "| head", fails all the same.
+func TestReaderGoneFromACheck(t *testing.T) {
+	srv := listen(t, t.TempDir(), true)
+	t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
+	nc, err := nats.Connect(srv.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	js, err := nc.JetStream()
+	require.NoError(t, err)
+	// More than is written at once.
+	for _, id := range []string{"a", "b"} {
+		code, _, errs := admin(t, "", "append", "--server", srv.ClientURL(), "--tenant", "acme", id,
+			fmt.Sprintf(`{"type":"custom","event_type":"large","data":"%s"}`, strings.Repeat(id, 100_000)))
+		require.Zero(t, code, errs)
+	}
+	for i := range 500 {
+		_, err := js.Publish(fmt.Sprintf("enact.acme.%s-%d", strings.Repeat("foreign", 10), i), nil)
+		require.NoError(t, err)
+	}
+	for _, args := range [][]string{{"fsck"}, {"fsck", "-o", "jsonl"}, {"execution", "diff", "a", "b", "-o", "json"}} {
+		var errs bytes.Buffer
+		code := run(t.Context(), append(args, "--server", srv.ClientURL()), nil, goneReader{}, &errs)
+		require.Equal(t, exitError, code, args)
+		require.Empty(t, errs.String(), args)
+	}
+	var errs bytes.Buffer
+	require.Equal(t, exitOK, run(t.Context(), []string{"export", "--server", srv.ClientURL(), "a", "b"}, nil, goneReader{}, &errs), errs.String())
+}
+
+type goneReader struct{}
+
+func (goneReader) Write([]byte) (int, error) { return 0, syscall.EPIPE }

@@ -140,10 +140,7 @@ func (a *app) checkStreams(ctx context.Context, flags *checkFlags) error {
 		cause, next := a.explain(err)
 		r.add("reach", "", unreachable(err), "%s", strings.TrimSpace(cause+". "+next))
 	}
-	if err := a.printCheck(r, flags.prometheus); err != nil {
-		return err
-	}
-	return exitCode(r.Code)
+	return exitCode(r.Code).orGone(a.printCheck(r, flags.prometheus))
 }
 
 // unreachable says how bad it is that the streams could not be looked at.

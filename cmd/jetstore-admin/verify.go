@@ -44,14 +44,12 @@ The exit code is 0 if nothing speaks against the history, else 1.`,
 				if err != nil {
 					return err
 				}
-				if err := a.printVerified(v); err != nil {
+				err = a.printVerified(v)
+				if v.Wrong == "" {
 					return err
 				}
-				if v.Wrong != "" {
-					a.notice("%s: %s", programName, v.Wrong)
-					return exitCode(exitError)
-				}
-				return nil
+				a.notice("%s: %s", programName, v.Wrong)
+				return exitCode(exitError).orGone(err)
 			})
 		}),
 	}
