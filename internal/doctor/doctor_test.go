@@ -106,6 +106,15 @@ func one(t *testing.T, r Report, check string) Finding {
 	return found[0]
 }
 
+// appendsWork checks that appends were tried and succeeded. How fast is the machine's matter:
+// slow ones are a warning.
+func appendsWork(t *testing.T, r Report) {
+	t.Helper()
+	f := one(t, r, checkAppends)
+	require.Contains(t, []Status{OK, Warn}, f.Status, f)
+	require.Contains(t, f.Found, "median ")
+}
+
 // state is what the account's streams hold.
 func state(t *testing.T, nc *nats.Conn) string {
 	t.Helper()
@@ -132,10 +141,11 @@ func TestSoundLog(t *testing.T) {
 	require.Equal(t, Warn, r.Worst)
 
 	for _, check := range []string{
-		checkConnection, checkVersions, checkSettings, checkPlacement, checkClock, checkAppends, checkIngest, checkConsumers, checkLeftovers,
+		checkConnection, checkVersions, checkSettings, checkPlacement, checkClock, checkIngest, checkConsumers, checkLeftovers,
 	} {
 		require.Equal(t, OK, one(t, r, check).Status, "%+v", r.of(check))
 	}
+	appendsWork(t, r)
 	require.Equal(t, "ENACT, ENACT_INDEX: every setting keeps the log's guarantees", one(t, r, checkSettings).Found)
 	require.Equal(t, "nats-server "+server.VERSION+": n1", one(t, r, checkVersions).Found)
 	require.Equal(t, Warn, one(t, r, checkReplicas).Status)
@@ -355,7 +365,7 @@ func TestStreamPerTenant(t *testing.T) {
 	r = examine(t, Patient{Conn: nc, Options: apart})
 	require.Equal(t, "ENACT-a, ENACT_INDEX-a, ENACT-b, ENACT_INDEX-b and 2 more: every setting keeps the log's guarantees", one(t, r, checkSettings).Found)
 	require.Equal(t, OK, one(t, r, checkIngest).Status, "%+v", r.of(checkIngest))
-	require.Equal(t, OK, one(t, r, checkAppends).Status, "%+v", r.of(checkAppends))
+	appendsWork(t, r)
 	require.Equal(t, OK, one(t, r, checkConsumers).Status, "%+v", r.of(checkConsumers))
 	r = examine(t, Patient{Conn: nc, Options: apart, Tenant: "c/d", NoProbes: true})
 	require.Equal(t, "ENACT-c%2Fd, ENACT_INDEX-c%2Fd: every setting keeps the log's guarantees", one(t, r, checkSettings).Found)
