@@ -148,6 +148,13 @@ func TestMemoryStorageLeavesNoMessages(t *testing.T) {
 	require.False(t, exists)
 }
 
+// The store's shutdown stops the server, also where its options speak of another one.
+func TestOptionsDoNotKeepTheServer(t *testing.T) {
+	dir := t.TempDir()
+	shutDown(t, open(t, dir, embedded.WithStore(jetstore.WithLocalServer(nil))))
+	shutDown(t, open(t, dir))
+}
+
 func TestOptionsAreChecked(t *testing.T) {
 	for name, opt := range map[string]embedded.Option{
 		"port":          embedded.WithPort(70000),

@@ -38,10 +38,11 @@ func open(ctx context.Context, srv *Server, c *config) (*jetstore.Store, error) 
 	if err := jetstore.EnsureStream(ctx, nc, c.store...); err != nil {
 		return nil, err
 	}
-	storeOpts := append([]jetstore.Option{
-		jetstore.WithNATS(srv.InProcess()),
-		jetstore.WithLocalServer(srv.Shutdown),
-	}, c.store...)
+	// Last: whatever the caller's options say, the server is this one and ends with the store.
+	storeOpts := append(
+		c.store[:len(c.store):len(c.store)],
+		jetstore.WithNATS(srv.InProcess()), jetstore.WithLocalServer(srv.Shutdown),
+	)
 	return jetstore.Connect(ctx, "", storeOpts...)
 }
 
