@@ -181,9 +181,25 @@ func (a *app) printPermissions(users []userPermissions) error {
 			fmt.Fprintf(&b, "  # Its connections need the inbox prefix %s.\n", u.InboxPrefix)
 		}
 		block := strings.ReplaceAll(strings.TrimRight(u.Config(), "\n"), "\n", "\n    ")
-		fmt.Fprintf(&b, "  {\n    user: %q, password: \"change me\"\n    permissions: %s\n  }\n", u.User, block)
+		fmt.Fprintf(&b, "  {\n    user: %s, password: \"change me\"\n    permissions: %s\n  }\n", confQuote(u.User), block)
 	}
 	b.WriteString("]\n")
 	_, err := a.stdout.WriteString(b.String())
 	return err
+}
+
+// confQuote quotes a text for a server's configuration, whose strings know fewer escapes than
+// Go's (conf/lex.go of nats-server).
+func confQuote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c == 0x7f {
+			fmt.Fprintf(&b, `\x%02x`, c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
