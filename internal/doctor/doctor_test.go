@@ -254,6 +254,35 @@ func TestPermissions(t *testing.T) {
 	require.Equal(t, before, state(t, operator))
 }
 
+// Where the API is imported from another account, a connection may do no more than is imported,
+// whatever its user may publish.
+func TestPermissionsOfAnImportedAPI(t *testing.T) {
+	s := serve(t, plain+`
+accounts {
+  LOG {
+    jetstream: enabled
+    users: [ { user: boss, password: x } ]
+    exports: [ { service: "$JS.API.STREAM.INFO.*" }, { service: "$JS.API.STREAM.PURGE.*" } ]
+  }
+  APP {
+    users: [ { user: app, password: x } ]
+    imports: [
+      { service: { account: LOG, subject: "$JS.API.STREAM.INFO.*" }, to: "log.API.STREAM.INFO.*" }
+      { service: { account: LOG, subject: "$JS.API.STREAM.PURGE.*" }, to: "log.API.STREAM.PURGE.*" }
+    ]
+  }
+}`)[0]
+	boss := connect(t, s, nats.UserInfo("boss", "x"))
+	appendTo(t, logOn(t, boss), "acme", 3)
+	before := state(t, boss)
+	r := examine(t, Patient{
+		Conn: connect(t, s, nats.UserInfo("app", "x")), Options: []jetstore.Option{jetstore.WithAPIPrefix("log.API")}, NoProbes: true,
+	})
+	require.Equal(t, "the connection may purge ENACT", one(t, r, checkPermissions).Found)
+	require.Equal(t, Finding{Check: checkConsumers, Status: Unknown, Found: "nobody answers"}, one(t, r, checkConsumers))
+	require.Equal(t, before, state(t, boss))
+}
+
 // Requests that are void come to nothing by each of their two reasons alone.
 func TestVoidRequests(t *testing.T) {
 	nc := connect(t, serve(t, plain)[0])

@@ -194,7 +194,7 @@ func consumers(ctx context.Context, x *examination) []Finding {
 	n := 0
 	for _, log := range logs {
 		// Whether it may be asked, the store would find out by waiting.
-		if err := x.request(ctx, "CONSUMER.LIST."+log.StreamName(), nil, nil); errors.Is(err, enact.ErrNotPermitted) {
+		if err := x.request(ctx, "CONSUMER.LIST."+log.StreamName(), nil, nil); errors.Is(err, enact.ErrNotPermitted) || errors.Is(err, nats.ErrNoResponders) {
 			return unknown(err)
 		}
 		infos, err := consumer.List(ctx, log)
