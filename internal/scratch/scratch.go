@@ -73,14 +73,15 @@ func Open(ctx context.Context, nc *nats.Conn, beside jetstore.Layout, replicas i
 	return nil, err
 }
 
-// LeftError says that a stream of a scratch log could not be removed.
+// LeftError says that a stream of a scratch log could not be removed. Where there was no
+// answer, it may never have been made, or be gone.
 type LeftError struct {
 	Stream string
 	Err    error
 }
 
 func (e *LeftError) Error() string {
-	return fmt.Sprintf("remove stream %s, which is left behind: %v", e.Stream, e.Err)
+	return fmt.Sprintf("remove stream %s, which may be left behind: %v", e.Stream, e.Err)
 }
 
 func (e *LeftError) Unwrap() error { return e.Err }
