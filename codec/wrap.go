@@ -22,7 +22,8 @@ func (s *source) n() int { return max(len(s.events), len(s.texts)) }
 
 // EncodeTexts is c.Encode for events whose JSON is at hand, one text for each as
 // enact.AppendEvent writes it, which saves the codecs of this package making it again.
-// For a codec that [TakesTexts] the events may be nil. The payload may share memory with a text. It is no method, so that a codec which embeds one of them cannot pass for it.
+// For a codec that [TakesTexts] the events may be nil. The payload may share memory with a
+// text. It is no method, so that a codec which embeds one of them cannot pass for it.
 func EncodeTexts(ctx context.Context, c Codec, dst []byte, place Place, events []enact.Event, texts []json.RawMessage) (payload []byte, header string, err error) {
 	return encode(ctx, c, dst, place, source{events, texts})
 }
