@@ -14,8 +14,6 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
-	"github.com/enactlog/enact/internal/natstest"
-	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
 
@@ -127,14 +125,7 @@ func TestOrderedGroupOverACutConnection(t *testing.T) {
 // Acknowledgements that are lost with the server are given again: the members do not wait
 // until the server sends all that once more.
 func TestGroupAcknowledgesAgain(t *testing.T) {
-	srv := natstest.Start(t, natstest.Options{})
-	nc, err := nats.Connect(srv.URL())
-	require.NoError(t, err)
-	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
-	nc.Close()
-	s, err := jetstore.Connect(t.Context(), srv.URL())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
+	srv, s := onServer(t)
 	for mode, opt := range map[consumer.Mode]consumer.GroupOption{
 		consumer.Ordered:  consumer.MaxInFlight(0),
 		consumer.Parallel: consumer.MaxInFlight(4), // which is all that is lost

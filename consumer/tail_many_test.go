@@ -16,10 +16,9 @@ import (
 	"github.com/enactlog/enact/jetstore"
 )
 
-// Two hundred live tails in one process take little: a goroutine each beside the caller's,
-// and some KiB. The server is another process, so that its share does not count.
-func TestManyTailsTakeLittle(t *testing.T) {
-	const tails = 200
+// onServer returns a store on a server that is a process of its own.
+func onServer(t *testing.T) (*natstest.Server, *jetstore.Store) {
+	t.Helper()
 	srv := natstest.Start(t, natstest.Options{})
 	nc, err := nats.Connect(srv.URL())
 	require.NoError(t, err)
@@ -27,7 +26,15 @@ func TestManyTailsTakeLittle(t *testing.T) {
 	nc.Close()
 	s, err := jetstore.Connect(t.Context(), srv.URL())
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
+	t.Cleanup(func() { require.NoError(t, s.Shutdown(context.Background())) })
+	return srv, s
+}
+
+// Two hundred live tails in one process take little: a goroutine each beside the caller's,
+// and some KiB. The server is another process, so that its share does not count.
+func TestManyTailsTakeLittle(t *testing.T) {
+	const tails = 200
+	_, s := onServer(t)
 	runs := make([]jetstore.Execution, tails)
 	for i := range runs {
 		runs[i] = s.Execution("acme", enact.ExecutionID(fmt.Sprint(i)))

@@ -24,20 +24,17 @@ const headerMsgID = nats.MsgIdHdr
 // keeps its id: the log may have been sent it.
 func (s *Store) announce(ctx context.Context, c *commit) error {
 	sent := false
-	position, err := retry(ctx, func() (uint64, error) {
+	_, err := retry(ctx, func() (struct{}, error) {
 		if sent && c.announced == "" {
 			id, err := uuid.NewV7()
 			if err != nil {
-				return 0, err
+				return struct{}{}, err
 			}
 			c.id = id
 		}
 		sent = true
-		return s.asks.publish(ctx, s.cfg.index(), entryMessage(s.cfg.subjects, c.key, c.id, c.times[0]))
+		return struct{}{}, s.publishEntry(ctx, c.key, c.id, c.times[0])
 	})
-	if err == nil {
-		s.tails.meet(c.key.tenant, position)
-	}
 	return err
 }
 
@@ -48,9 +45,14 @@ func (s *Store) announceAgain(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	position, err := s.asks.publish(ctx, s.cfg.index(), entryMessage(s.cfg.subjects, a.key, a.commit, r.Times[0]))
+	return s.publishEntry(ctx, a.key, a.commit, r.Times[0])
+}
+
+// publishEntry sends the index entry of a creation once, and remembers where it stands.
+func (s *Store) publishEntry(ctx context.Context, key execution, commit uuid.UUID, t time.Time) error {
+	position, err := s.asks.publish(ctx, s.cfg.index(), entryMessage(s.cfg.subjects, key, commit, t))
 	if err == nil {
-		s.tails.meet(a.key.tenant, position)
+		s.tails.meet(key.tenant, position)
 	}
 	return err
 }
