@@ -64,7 +64,7 @@ func normal(s string) string {
 		{`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`, "UUID"},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
 		{`\b\d{16}\b`, "POSITION"},
-		{`\b[A-Za-z0-9_-]{43}\b`, "CHAIN"},
+		{`(?m)^(Chain +)[A-Za-z0-9_-]{43}$`, "${1}CHAIN"}, // it may begin and end with a dash
 		{`[0-9.]+ [KMG]?i?B\b`, "SIZE"},
 		{`=\d+B\b`, "=SIZE"},
 	} {
