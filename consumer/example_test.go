@@ -358,7 +358,8 @@ func ExampleFromNow() {
 	ctx, stop := context.WithCancel(context.Background())
 
 	begun := consumer.OnLive(func(consumer.Token) {
-		if _, err := store.Append(ctx, "run-2", "acme", enact.ExecutionPaused{Reason: "lunch"}); err != nil {
+		// Not with ctx: the handler may have the event, and stop the Follow, before this returns.
+		if _, err := store.Append(context.Background(), "run-2", "acme", enact.ExecutionPaused{Reason: "lunch"}); err != nil {
 			log.Fatal(err)
 		}
 	})
