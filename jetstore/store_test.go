@@ -5,9 +5,8 @@ import (
 	"strconv"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/jetstore/embedded"
 	"github.com/enactlog/enact/storetest"
 )
@@ -18,7 +17,7 @@ func TestMain(m *testing.M) {
 	if err := checks.Value.Set(strconv.Itoa(amount(100, 100, 30))); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // The contract holds on disk, with every append fsynced.

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/jetstore"
 )
 
@@ -383,7 +384,7 @@ func TestBreakingOffLeavesNothing(t *testing.T) {
 					require.Empty(t, l.consumers(t), "cancelled at %d", stop)
 				}
 			}
-			goleak.VerifyNone(t, others)
+			require.NoError(t, leaktest.Find(others))
 		})
 	}
 }

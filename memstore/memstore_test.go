@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/memstore"
 	"github.com/enactlog/enact/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func open(*testing.T) enact.EventStore { return memstore.New() }
 

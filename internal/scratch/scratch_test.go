@@ -7,15 +7,15 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/internal/scratch"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // A scratch log lies beside a log, whatever that is called, and is gone once it is closed,
 // also when time is up; the log stays.

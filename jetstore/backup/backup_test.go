@@ -12,14 +12,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/backup"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // requester sends requests to the JetStream API of a server.
 func requester(nc *nats.Conn) backup.Requester {
