@@ -35,7 +35,7 @@ const (
 	codeNotEnabledForAcc = 10039 // JetStream is not enabled for the account
 )
 
-// tryTimeout bounds one request; the call's context bounds the tries together.
+// tryTimeout bounds one request, see api.patience; the call's context bounds the tries together.
 const tryTimeout = 2 * time.Second
 
 // pageTimeout bounds one request whose answer is a page of up to 100 000 names, which a busy
@@ -54,10 +54,11 @@ type api struct {
 	// different subjects, only the last is known for what it is.
 	refusals *refusals
 	inboxes  inboxes
+	patience time.Duration // with one request: tryTimeout, but in tests of what is asked
 }
 
 func newAPI(nc *nats.Conn, prefix string, line *line) *api {
-	return &api{nc: nc, prefix: prefix, line: line, inboxes: inboxes{nc: nc}}
+	return &api{nc: nc, prefix: prefix, line: line, inboxes: inboxes{nc: nc}, patience: tryTimeout}
 }
 
 // close ends everything on the connection that is the api's own.
@@ -154,7 +155,7 @@ func (a *api) ask(ctx context.Context, msg *nats.Msg, patience time.Duration) (r
 // request sends one request and decodes the JSON answer into a struct that embeds
 // answer. An answer that is an error is returned as *jetstream.APIError.
 func (a *api) request(ctx context.Context, subject string, body any, into interface{ failed() error }) error {
-	return a.requestWithin(ctx, tryTimeout, subject, body, into)
+	return a.requestWithin(ctx, a.patience, subject, body, into)
 }
 
 // requestWithin is request for an answer that takes up to patience.
@@ -289,7 +290,7 @@ func incarnationOf(metadata map[string]string, created time.Time) string {
 // publish sends one message and waits for its acknowledgement.
 func (a *api) publish(ctx context.Context, stream string, msg *nats.Msg) (position uint64, err error) {
 	asked := time.Now()
-	reply, err := a.roundTrip(ctx, msg, tryTimeout)
+	reply, err := a.roundTrip(ctx, msg, a.patience)
 	if err == nil {
 		position, err = parseAck(reply.Data, stream)
 	}
@@ -342,7 +343,7 @@ func (a *api) directGet(ctx context.Context, stream string, req getRequest) (*me
 	if err != nil {
 		return nil, err
 	}
-	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body}, tryTimeout)
+	reply, err := a.roundTrip(ctx, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body}, a.patience)
 	if err != nil {
 		return nil, err
 	}
@@ -408,7 +409,7 @@ func (a *api) directAnswers(ctx context.Context, stream string, req getRequest, 
 	err = in.send(a.nc, &nats.Msg{Subject: a.prefix + ".DIRECT.GET." + stream, Data: body})
 	for err == nil {
 		var reply *nats.Msg
-		if reply, err = in.next(ctx, lost, tryTimeout); err != nil {
+		if reply, err = in.next(ctx, lost, a.patience); err != nil {
 			break
 		}
 		if status := reply.Header.Get("Status"); (status == "204" || status == "404") && !isStored(reply) {

@@ -20,9 +20,9 @@ const (
 	// feedRequests is how many requests are under way at a time: while one is worked
 	// on, the next is on its way.
 	feedRequests = 2
-	// feedPatience is how long the next message may take. A replica that lags gives none,
-	// and another may have it.
-	feedPatience = 500 * time.Millisecond
+	// feedPatience is the part of api.patience that the next message may take, 500 ms. A replica
+	// that lags gives none, and another may have it.
+	feedPatience = 4
 	// feedIdle is when the server removes a feed whose owner is gone.
 	feedIdle = time.Minute
 )
@@ -51,7 +51,7 @@ type feed struct {
 func (a *api) openFeed(ctx context.Context, stream, subject string, position uint64, most int) (*feed, error) {
 	f := &feed{
 		a: a, stream: stream, name: "enact-read-" + nuid.Next(),
-		got: make(chan *nats.Msg, feedRequests*(most+1)), timer: time.NewTimer(feedPatience), lost: a.line.lost(),
+		got: make(chan *nats.Msg, feedRequests*(most+1)), timer: time.NewTimer(a.patience / feedPatience), lost: a.line.lost(),
 	}
 	var err error
 	if f.sub, err = a.nc.ChanSubscribe(a.nc.NewInbox(), f.got); err != nil {
@@ -116,7 +116,7 @@ func (f *feed) ask(n int) error {
 		Batch    int           `json:"batch"`
 		MaxBytes int           `json:"max_bytes"`
 		Expires  time.Duration `json:"expires"`
-	}{n, feedBytes + int(f.a.nc.MaxPayload()), tryTimeout})
+	}{n, feedBytes + int(f.a.nc.MaxPayload()), f.a.patience})
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func leadingPosition(s string) (uint64, bool) {
 
 // wait waits for the next message.
 func (f *feed) wait(ctx context.Context) (*nats.Msg, error) {
-	f.timer.Reset(feedPatience)
+	f.timer.Reset(f.a.patience / feedPatience)
 	select {
 	case msg := <-f.got:
 		return msg, nil

@@ -66,7 +66,7 @@ func (l *madeLog) makeStreams(t *testing.T) {
 // open opens the log by a store that knows nothing of it yet.
 func (l *madeLog) open(t *testing.T) *jetstore.Store {
 	t.Helper()
-	s, err := jetstore.Open(t.Context(), l.nc, jetstore.WithMemoryStorage())
+	s, err := jetstore.Open(t.Context(), l.nc, jetstore.WithMemoryStorage(), jetstore.Patient())
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, s) })
 	return s

@@ -92,7 +92,7 @@ func (w *walk) close() {
 		return
 	}
 	w.closeFeed()
-	ctx, cancel := context.WithTimeout(context.Background(), tryTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), w.s.reads.patience)
 	defer cancel()
 	for _, f := range w.long.left {
 		// What remains after that, the server removes.

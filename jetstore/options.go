@@ -41,6 +41,7 @@ type config struct {
 	apiPrefix  string
 	apiGiven   bool // apiPrefix was chosen by an option
 	timeout    time.Duration
+	patience   time.Duration // see api
 	cacheSize  int
 	keyWindow  int
 	codecs     codec.Set
@@ -59,7 +60,7 @@ type config struct {
 
 func newConfig(opts []Option) (*config, error) {
 	c := &config{
-		stream: DefaultStream, apiPrefix: defaultAPI, timeout: DefaultTimeout,
+		stream: DefaultStream, apiPrefix: defaultAPI, timeout: DefaultTimeout, patience: tryTimeout,
 		cacheSize: DefaultCacheSize, keyWindow: DefaultKeyWindow, write: codec.JSON{},
 	}
 	c.subjects, _ = enact.NewSubjects("")

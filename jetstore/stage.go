@@ -64,7 +64,7 @@ func (s *Store) stage(ctx context.Context, stream string, messages []*nats.Msg) 
 // stageAsked stages one message and waits for the server's word: nothing at all for
 // a message that is staged, an error otherwise.
 func (s *Store) stageAsked(ctx context.Context, stream string, msg *nats.Msg) error {
-	reply, err := s.asks.roundTrip(ctx, msg, tryTimeout)
+	reply, err := s.asks.roundTrip(ctx, msg, s.asks.patience)
 	if err != nil || len(reply.Data) == 0 {
 		return err
 	}

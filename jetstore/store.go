@@ -168,6 +168,7 @@ func open(ctx context.Context, cfg *config, writes, reads *nats.Conn) (*Store, e
 		statuses: newStatuses(cfg.cacheSize),
 		probe:    newProbe(),
 	}
+	s.asks.patience, s.reads.patience = cfg.patience, cfg.patience
 	ctx, cancel := s.withTimeout(ctx)
 	defer cancel()
 	var err error

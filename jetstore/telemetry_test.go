@@ -43,7 +43,7 @@ func newTelemetryRecorder(t *testing.T, opts ...sdktrace.TracerProviderOption) *
 }
 
 func (r *telemetryRecorder) options() []jetstore.Option {
-	return []jetstore.Option{jetstore.WithTracerProvider(r.tracers), jetstore.WithMeterProvider(r.meters)}
+	return []jetstore.Option{jetstore.WithTracerProvider(r.tracers), jetstore.WithMeterProvider(r.meters), jetstore.Patient()}
 }
 
 // take returns the spans that have ended since it was last called.
@@ -200,7 +200,7 @@ func TestTelemetrySpans(t *testing.T) {
 
 func TestTelemetryMetrics(t *testing.T) {
 	r := newTelemetryRecorder(t)
-	s := embedded.ForTest(t, embedded.WithMemoryStorage(), embedded.WithStore(jetstore.WithMeterProvider(r.meters)))
+	s := embedded.ForTest(t, embedded.WithMemoryStorage(), embedded.WithStore(jetstore.WithMeterProvider(r.meters), jetstore.Patient()))
 	run := s.Execution("acme", "run")
 	for range 2 {
 		_, err := run.AppendBatch(t.Context(), []enact.Event{note(1), note(2)}, enact.WithIdempotencyKey("k"))

@@ -22,7 +22,7 @@ func TestTracer(t *testing.T) {
 	srv, nc := startServer(t)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	var mine occurrences
-	s, err := jetstore.Connect(t.Context(), srv.ClientURL(), jetstore.WithTracer(&mine))
+	s, err := jetstore.Connect(t.Context(), srv.ClientURL(), jetstore.WithTracer(&mine), jetstore.Patient())
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, s) })
 	other, err := jetstore.Connect(t.Context(), srv.ClientURL(), jetstore.WithTracer(nil))

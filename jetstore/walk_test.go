@@ -133,7 +133,7 @@ func load(t *testing.T, run jetstore.Execution, n int) {
 // wrote it, a load costs two, both at the same time.
 func TestCostOfADenseLoad(t *testing.T) {
 	l := newWatchedLog(t)
-	reader, err := jetstore.Open(t.Context(), l.nc, jetstore.WithMemoryStorage())
+	reader, err := jetstore.Open(t.Context(), l.nc, jetstore.WithMemoryStorage(), jetstore.Patient())
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, reader) })
 	for n, want := range map[int][2]requests{

@@ -45,7 +45,7 @@ func newWatchedLog(t *testing.T) *watchedLog {
 	t.Helper()
 	srv, nc := startServer(t)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithMemoryStorage()))
-	store, err := jetstore.Open(t.Context(), nc, jetstore.WithMemoryStorage())
+	store, err := jetstore.Open(t.Context(), nc, jetstore.WithMemoryStorage(), jetstore.Patient())
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, store) })
 	raw, err := nats.Connect("", srv.InProcess())
