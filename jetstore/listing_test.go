@@ -101,7 +101,7 @@ func (l *madeLog) send(messages ...*nats.Msg) {
 
 // ack sends a message and returns the answer.
 func (l *madeLog) ack(m *nats.Msg) string {
-	ack, err := l.nc.RequestMsg(m, 10*time.Second)
+	ack, err := l.nc.RequestMsg(m, time.Minute)
 	require.NoError(l.t, err)
 	return string(ack.Data)
 }

@@ -23,7 +23,7 @@ func startServer(t *testing.T) (*embedded.Server, *nats.Conn) {
 	srv, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(-1))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
-	nc, err := nats.Connect(srv.ClientURL(), nats.ReconnectBufSize(-1))
+	nc, err := nats.Connect(srv.ClientURL(), nats.ReconnectBufSize(-1), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return srv, nc

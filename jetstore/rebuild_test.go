@@ -147,7 +147,7 @@ func TestRebuiltEntriesAreNoCopies(t *testing.T) {
 	l.forget(t)
 	_, err := l.store.RebuildIndex(t.Context(), nil)
 	require.NoError(t, err)
-	raw, err := nats.Connect(l.nc.ConnectedUrl())
+	raw, err := nats.Connect(l.nc.ConnectedUrl(), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	defer raw.Close()
 	s := l.open(t)

@@ -36,7 +36,7 @@ func startCluster(t *testing.T) *embedded.Cluster {
 // one that leads it.
 func makeReplicated(t *testing.T, url string) string {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	defer nc.Close()
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithMemoryStorage()))
@@ -69,10 +69,10 @@ func startLagging(t *testing.T, behind time.Duration) []*natstest.Server {
 	return servers
 }
 
-// connectTo opens the log over one server of a cluster.
+// connectTo opens the log, in memory, over one server.
 func connectTo(t *testing.T, url string, opts ...jetstore.Option) *jetstore.Store {
 	t.Helper()
-	s, err := jetstore.Connect(t.Context(), url, append(opts, jetstore.WithMemoryStorage())...)
+	s, err := jetstore.Connect(t.Context(), url, append(opts, jetstore.WithMemoryStorage(), jetstore.WithNATS(nats.Timeout(time.Minute)))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, s) })
 	return s

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -20,7 +21,7 @@ import (
 // first event of execution run of tenant acme, which is stored.
 func unanswered(t *testing.T, s *jetstore.Store) *enact.UnknownOutcomeError {
 	t.Helper()
-	m, err := s.Conn().Request("$JS.API.DIRECT.GET.ENACT.enact.acme.run", nil, nats.DefaultTimeout)
+	m, err := s.Conn().Request("$JS.API.DIRECT.GET.ENACT.enact.acme.run", nil, time.Minute)
 	require.NoError(t, err)
 	commit, _, _ := strings.Cut(m.Header["Enact-Commit"][0], " ")
 	header := nats.Header{}

@@ -101,7 +101,7 @@ func TestMessagesOfOthersThatClaimToBeRecords(t *testing.T) {
 		messages = append(messages, &nats.Msg{Subject: "enact.a.own", Header: nats.Header{"Status": {status}}})
 	}
 	for i, m := range messages {
-		ack, err := l.raw.RequestMsg(m, 10*time.Second)
+		ack, err := l.raw.RequestMsg(m, time.Minute)
 		require.NoError(t, err)
 		require.NotContains(t, string(ack.Data), "error")
 		n := i + 3

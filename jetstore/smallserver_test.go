@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -19,7 +20,7 @@ import (
 func openOnSmallServer(t *testing.T, maxPayload int) (s *jetstore.Store, limit int) {
 	t.Helper()
 	srv := natstest.Start(t, natstest.Options{NoSync: true, Extra: fmt.Sprintf("max_payload: %d", maxPayload)})
-	nc, err := nats.Connect(srv.URL())
+	nc, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
@@ -19,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -410,11 +414,17 @@ func TestUnwatchedAllocatesNothing(t *testing.T) {
 	require.False(t, s.Watched())
 	ctx := t.Context()
 	op := jetstore.Operation{Kind: jetstore.Handling, Stream: "ENACT", Tenant: "acme", Execution: "run", Events: 1}
-	require.Zero(t, testing.AllocsPerRun(100, func() {
+	observe := func() {
 		_, seen := s.Observe(ctx, op)
 		if seen.Watched() {
 			defer func() { seen.End(jetstore.Outcome{}) }()
 		}
 		seen.End(jetstore.Outcome{Events: 1})
-	}))
+	}
+	// What the server and the connections allocate meanwhile counts, too: some time they rest.
+	least := math.Inf(1)
+	natstest.Eventually(t, time.Minute, func() bool {
+		least = min(least, testing.AllocsPerRun(100, observe))
+		return least == 0
+	}, func() string { return fmt.Sprintf("%g allocations", least) })
 }

@@ -20,22 +20,18 @@ func (o *occurrences) of(what jetstore.Occurrence) int { return int(o[what].Load
 
 func TestTracer(t *testing.T) {
 	srv, nc := startServer(t)
-	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
+	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithMemoryStorage()))
 	var mine occurrences
-	s, err := jetstore.Connect(t.Context(), srv.ClientURL(), jetstore.WithTracer(&mine), jetstore.Patient())
-	require.NoError(t, err)
-	t.Cleanup(func() { shutDown(t, s) })
-	other, err := jetstore.Connect(t.Context(), srv.ClientURL(), jetstore.WithTracer(nil))
-	require.NoError(t, err)
-	t.Cleanup(func() { shutDown(t, other) })
+	s := connectTo(t, srv.ClientURL(), jetstore.WithTracer(&mine), jetstore.Patient())
+	other := connectTo(t, srv.ClientURL(), jetstore.WithTracer(nil))
 
 	key := enact.WithIdempotencyKey("once")
 	for range 2 {
-		_, err = s.Append(t.Context(), "run", "acme", note(1), key)
+		_, err := s.Append(t.Context(), "run", "acme", note(1), key)
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, mine.of(jetstore.Duplicate))
-	_, err = other.Append(t.Context(), "run", "acme", note(2))
+	_, err := other.Append(t.Context(), "run", "acme", note(2))
 	require.NoError(t, err)
 	require.Zero(t, mine.of(jetstore.Overtaken))
 	_, err = s.Append(t.Context(), "run", "acme", note(3))

@@ -277,7 +277,7 @@ func TestLargeMessagesOfOthers(t *testing.T) {
 	run := l.build(t, t.Context(), shape{{times: 2, events: 1}})
 	for i := 3; i <= n; i++ {
 		for range 2 {
-			_, err := l.raw.Request("enact.filler.large", make([]byte, 700<<10), 10*time.Second)
+			_, err := l.raw.Request("enact.filler.large", make([]byte, 700<<10), time.Minute)
 			require.NoError(t, err)
 		}
 		_, err := run.Append(t.Context(), note(i))

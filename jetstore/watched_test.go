@@ -56,7 +56,7 @@ func newWatchedLog(t *testing.T) *watchedLog {
 
 func newJetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
 	return js
 }
@@ -64,17 +64,19 @@ func newJetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 // asked returns the requests that came over a connection while f ran, as another one saw them.
 func asked(t *testing.T, listener, over *nats.Conn, f func()) (requests []*nats.Msg) {
 	t.Helper()
+	// What was asked before, and is on its way yet, does not count.
+	require.NoError(t, over.FlushTimeout(time.Minute))
 	tap, err := listener.SubscribeSync("$JS.API.>")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tap.Unsubscribe()) }()
-	require.NoError(t, listener.Flush())
+	require.NoError(t, listener.FlushTimeout(time.Minute))
 	f()
 	// The server may answer a request before it passes it on to others; what comes over one
 	// connection it passes on in order.
 	const end = "$JS.API.asked"
 	require.NoError(t, over.Publish(end, nil))
 	for {
-		m, err := tap.NextMsg(20 * time.Second)
+		m, err := tap.NextMsg(time.Minute)
 		require.NoError(t, err)
 		if m.Subject == end {
 			return requests
@@ -124,7 +126,7 @@ func (l *watchedLog) counted(t *testing.T, f func()) (n requests) {
 
 // consumers returns the names of the stream's consumers.
 func (l *watchedLog) consumers(t require.TestingT) (names []string) {
-	js, err := jetstream.New(l.raw)
+	js, err := jetstream.New(l.raw, jetstream.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
 	stream, err := js.Stream(context.Background(), "ENACT")
 	require.NoError(t, err)
@@ -145,7 +147,7 @@ func (l *watchedLog) fill(t require.TestingT, n int) {
 			require.NoError(t, l.raw.Publish(subject, nil))
 			continue
 		}
-		ack, err := l.raw.Request(subject, nil, 10*time.Second)
+		ack, err := l.raw.Request(subject, nil, time.Minute)
 		require.NoError(t, err)
 		require.NotContains(t, string(ack.Data), "error")
 	}

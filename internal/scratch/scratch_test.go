@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -26,7 +27,7 @@ func TestScratchLog(t *testing.T) {
 	nc, err := nats.Connect("", srv.InProcess())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	js, err := nc.JetStream()
+	js, err := nc.JetStream(nats.MaxWait(time.Minute))
 	require.NoError(t, err)
 	streams := func() (names []string) {
 		for name := range js.StreamNames() {

@@ -122,7 +122,7 @@ func TestNoPortUnlessAsked(t *testing.T) {
 	srv, err = embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(-1))
 	require.NoError(t, err)
 	require.Contains(t, srv.ClientURL(), "127.0.0.1")
-	nc, err = nats.Connect(srv.ClientURL())
+	nc, err = nats.Connect(srv.ClientURL(), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	nc.Close()
 	require.NoError(t, srv.Shutdown(t.Context()))

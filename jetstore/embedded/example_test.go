@@ -79,7 +79,7 @@ func ExampleStart() {
 	}
 	defer func() { _ = srv.Shutdown(ctx) }()
 
-	nc, err := nats.Connect(srv.ClientURL()) // another process
+	nc, err := nats.Connect(srv.ClientURL(), nats.Timeout(30*time.Second)) // another process
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func ExampleStartCluster() {
 		log.Fatal(err)
 	}
 	defer func() { _ = cluster.Shutdown(ctx) }()
-	nc, err := nats.Connect(cluster.ClientURL())
+	nc, err := nats.Connect("", cluster.InProcess())
 	if err != nil {
 		log.Fatal(err)
 	}

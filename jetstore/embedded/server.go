@@ -135,9 +135,19 @@ func (s *Server) ClientURL() string {
 	return s.srv.ClientURL()
 }
 
+// connectTimeout bounds the wait for the server's greeting. It is in this process: only a
+// busy machine keeps a client waiting, for which nats.go's 2 s may be too short.
+const connectTimeout = time.Minute
+
 // InProcess returns the option that makes nats.Connect use the server without a
-// network, as in nats.Connect("", srv.InProcess()).
-func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s.srv) }
+// network, as in nats.Connect("", srv.InProcess()), and wait for its greeting for up to a
+// minute, unless a nats.Timeout behind it says otherwise.
+func (s *Server) InProcess() nats.Option {
+	return func(o *nats.Options) error {
+		o.InProcessServer, o.Timeout = s.srv, connectTimeout
+		return nil
+	}
+}
 
 // Shutdown stops the server, waits until it has, and frees the directory. It may be
 // called more than once. ctx is not used to cut it short: a server that still runs
