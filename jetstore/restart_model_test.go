@@ -114,6 +114,9 @@ func TestRestartsModel(t *testing.T) {
 		for n, s := range rapid.SliceOfN(steps(), 10, 40).Draw(rt, "steps") {
 			r.run(rt, n, s)
 		}
+		if r.check == 1 { // whatever is drawn, one restart there is
+			r.restart(rt, 1)
+		}
 		for store := range r.stores {
 			for execution := range 3 {
 				r.compare(rt, store, execution)
@@ -121,7 +124,18 @@ func TestRestartsModel(t *testing.T) {
 		}
 	})
 	t.Logf("the server was started %d times", r.served)
-	require.Greater(t, r.served, 1, "the server was never restarted")
+}
+
+// restart restarts the server and both stores, each with a cache for so many executions.
+func (r *restarts) restart(t require.TestingT, cache int) {
+	for store := range r.stores {
+		r.close(t, store)
+	}
+	require.NoError(t, r.srv.Shutdown(context.Background()))
+	r.startServer(t)
+	for store := range r.stores {
+		r.open(t, store, cache)
+	}
 }
 
 func (r *restarts) run(t *rapid.T, n int, s step) {
@@ -132,14 +146,7 @@ func (r *restarts) run(t *rapid.T, n int, s step) {
 		r.close(t, s.store)
 		r.open(t, s.store, s.cache)
 	case "restart":
-		for store := range r.stores {
-			r.close(t, store)
-		}
-		require.NoError(t, r.srv.Shutdown(context.Background()))
-		r.startServer(t)
-		for store := range r.stores {
-			r.open(t, store, s.cache)
-		}
+		r.restart(t, s.cache)
 	case "append":
 		b := r.batch(t, n, s)
 		want, wantErr := r.model.Commit(context.Background(), b)

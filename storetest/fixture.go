@@ -12,8 +12,9 @@ import (
 	"github.com/enactlog/enact"
 )
 
-// patience is how long one sentence may take.
-const patience = time.Minute
+// patience is how long one sentence may take: seconds on a healthy store, and much longer on a
+// busy machine with a slow disk.
+const patience = 5 * time.Minute
 
 // fixture is what the test of one sentence works with: a store, and a tenant
 // and an execution that nobody has used yet.

@@ -68,7 +68,7 @@ func reads() []sentence {
 					// The store may wait for the sequence until the context ends, and on a
 					// busy machine the first answer may come later than that.
 					var err error
-					for _, wait := range []time.Duration{250 * time.Millisecond, 10 * time.Second} {
+					for _, wait := range []time.Duration{250 * time.Millisecond, 10 * time.Second, time.Minute} {
 						ctx, cancel := context.WithTimeout(f.ctx, wait)
 						err = read(ctx)
 						cancel()

@@ -17,8 +17,7 @@ type sentence struct {
 // test whose end is the end of the store's use: open registers what must be
 // cleaned up then. A store may be shut down already at that point.
 //
-// Timings are those of a healthy store: a sentence that takes more than a minute
-// fails.
+// A sentence that takes more than five minutes fails; on a healthy store it takes seconds.
 func Run(t *testing.T, open func(t *testing.T) enact.EventStore) {
 	groups := []struct {
 		name      string
