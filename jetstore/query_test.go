@@ -297,7 +297,9 @@ func TestListAfterAcknowledge(t *testing.T) {
 		writers = 4
 	)
 	var writeTo, readFrom []*jetstore.Store
-	for _, srv := range startLagging(t, 3*time.Millisecond) {
+	servers, lag := startLagging(t)
+	lag(3 * time.Millisecond)
+	for _, srv := range servers {
 		writeTo, readFrom = append(writeTo, connectTo(t, srv.URL())), append(readFrom, connectTo(t, srv.URL()))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

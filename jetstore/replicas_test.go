@@ -46,13 +46,13 @@ func makeReplicated(t *testing.T, url string) string {
 	return stream.CachedInfo().Cluster.Leader
 }
 
-// startLagging is startCluster with servers in processes of their own. Whatever goes to
-// one that does not lead, or comes from it, takes behind longer on its way: the others
+// startLagging is startCluster with servers in processes of their own. lag makes whatever
+// goes to one that does not lead, or comes from it, take so much longer on its way: the others
 // acknowledge an append before that one has heard of it.
-func startLagging(t *testing.T, behind time.Duration) []*natstest.Server {
+func startLagging(t *testing.T) (servers []*natstest.Server, lag func(behind time.Duration)) {
 	t.Helper()
 	wires := make(map[[2]int]*faultnet.Wire) // from server to server
-	servers := natstest.StartCluster(t, 3, natstest.Options{NoSync: true, Route: func(from, to int, address string) string {
+	servers = natstest.StartCluster(t, 3, natstest.Options{NoSync: true, Route: func(from, to int, address string) string {
 		w, err := faultnet.NewWire(address)
 		require.NoError(t, err)
 		t.Cleanup(w.Close)
@@ -61,12 +61,13 @@ func startLagging(t *testing.T, behind time.Duration) []*natstest.Server {
 	}})
 	leader := makeReplicated(t, servers[0].URL())
 	slow := slices.IndexFunc(servers, func(s *natstest.Server) bool { return s.Name() != leader })
-	for between, w := range wires {
-		if slices.Contains(between[:], slow) {
-			w.Slow(behind)
+	return servers, func(behind time.Duration) {
+		for between, w := range wires {
+			if slices.Contains(between[:], slow) {
+				w.Slow(behind)
+			}
 		}
 	}
-	return servers
 }
 
 // connectTo opens the log, in memory, over one server.
@@ -99,7 +100,8 @@ func TestReadAfterAcknowledge(t *testing.T) {
 		writers = 6
 		length  = 25 // events of an execution
 	)
-	servers := startLagging(t, 3*time.Millisecond)
+	servers, lag := startLagging(t)
+	lag(3 * time.Millisecond)
 	var mended occurrences
 	var writeTo, readFrom []*jetstore.Store
 	for _, srv := range servers {
@@ -108,19 +110,28 @@ func TestReadAfterAcknowledge(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var seen staleness
-	errs := make([]error, writers)
-	var all sync.WaitGroup
-	for w := range writers {
-		all.Go(func() {
-			for i := 0; errs[w] == nil && seen.rounds.Load() < rounds; i++ {
-				id := enact.NewExecutionID()
-				// Every writer meets every pair of servers.
-				errs[w] = seen.execution(ctx, writeTo[(w+i)%3].Execution("acme", id), readFrom[(w+i/3)%3].Execution("acme", id), length)
-			}
-		})
+	readUntil := func(rounds int64) {
+		errs := make([]error, writers)
+		var all sync.WaitGroup
+		for w := range writers {
+			all.Go(func() {
+				for i := 0; errs[w] == nil && seen.rounds.Load() < rounds; i++ {
+					id := enact.NewExecutionID()
+					// Every writer meets every pair of servers.
+					errs[w] = seen.execution(ctx, writeTo[(w+i)%3].Execution("acme", id), readFrom[(w+i/3)%3].Execution("acme", id), length)
+				}
+			})
+		}
+		all.Wait()
+		require.NoError(t, errors.Join(errs...))
 	}
-	all.Wait()
-	require.NoError(t, errors.Join(errs...))
+	readUntil(rounds)
+	// Where reads take longer than the server lags, it is to lag more, though not as long as an
+	// election takes.
+	for behind := 12 * time.Millisecond; seen.staleAllowed.Load() == 0 && behind < 2*time.Second; behind *= 4 {
+		lag(behind)
+		readUntil(seen.rounds.Load() + 200)
+	}
 	t.Logf("%d rounds: %d stale, %d where stale answers are allowed; %d stale answers mended",
 		seen.rounds.Load(), seen.stale.Load(), seen.staleAllowed.Load(), mended.of(jetstore.StaleAnswer))
 	require.Zero(t, seen.stale.Load())
