@@ -42,7 +42,10 @@ func (l *madeLog) entriesOf(t *testing.T) map[string]int {
 
 func listAll(t *testing.T, s *jetstore.Store, tenant enact.TenantID) []enact.ExecutionID {
 	t.Helper()
-	all, err := s.ListExecutions(t.Context(), tenant, math.MaxInt, 0)
+	// A list of 25 000 takes seconds, on a slow machine more than a call has by itself.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	all, err := s.ListExecutions(ctx, tenant, math.MaxInt, 0)
 	require.NoError(t, err)
 	return all
 }
