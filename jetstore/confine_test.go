@@ -190,14 +190,14 @@ func TestSharedStreamConfinesWritesAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, tenants, 2)
 	require.NotEmpty(t, in.try(t, `{"seq":1,"next_by_subj":"enact.b.*","batch":10}`, "$JS.API.DIRECT.GET.ENACT"))
-	require.Contains(t, string(in.heard(t)), secret)
+	in.hears(t, secret)
 	// And to find out where another tenant's executions end, by the answer to a write of
 	// one's own that is checked against theirs.
 	guarded := &nats.Msg{Subject: "enact.a.probe", Reply: in.inbox.Subject, Header: nats.Header{
 		headerExpected: {"1"}, headerExpectedSubject: {"enact.b.private"},
 	}}
 	require.NoError(t, in.nc.PublishMsg(guarded))
-	require.Contains(t, string(in.heard(t)), fmt.Sprint("wrong last sequence: ", events[0].Position))
+	in.hears(t, fmt.Sprint("wrong last sequence: ", events[0].Position))
 	require.Equal(t, before, b.state(t))
 }
 

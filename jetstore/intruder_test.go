@@ -220,7 +220,7 @@ func aimedAtStreams(t *testing.T, stream, index, consumer string) (subjects []st
 	return subjects
 }
 
-// heard returns everything that was sent to the intruder.
+// heard returns what was sent to the intruder and has come by now.
 func (in *intruder) heard(t *testing.T) []byte {
 	t.Helper()
 	require.NoError(t, in.nc.Flush())
@@ -235,6 +235,22 @@ func (in *intruder) heard(t *testing.T) []byte {
 		}
 		require.NoError(t, err)
 		fmt.Fprintf(&all, "%v %s\n", m.Header, m.Data)
+	}
+}
+
+// hears waits until something that holds the text was sent to the intruder: the server may
+// answer at any time after it has taken the request.
+func (in *intruder) hears(t *testing.T, text string) {
+	t.Helper()
+	for {
+		m, err := in.inbox.NextMsg(time.Minute)
+		if errors.Is(err, nats.ErrNoResponders) {
+			continue
+		}
+		require.NoError(t, err, "%q was not heard", text)
+		if strings.Contains(fmt.Sprintf("%v %s", m.Header, m.Data), text) {
+			return
+		}
 	}
 }
 
