@@ -13,10 +13,7 @@ import (
 
 func connectBare(t *testing.T) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(natstest.Start(t, natstest.Options{}).URL())
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	return nc
+	return natstest.Connect(t, natstest.Start(t, natstest.Options{NoSync: true}).URL())
 }
 
 // answerer answers each request on subject so many times.
@@ -38,7 +35,7 @@ func TestInboxTakesTheAnswerToItsRequest(t *testing.T) {
 	a := newAPI(nc, "", nil)
 	defer a.close()
 	for i := range 100 {
-		reply, err := a.roundTrip(t.Context(), &nats.Msg{Subject: "twice", Data: []byte{byte(i)}}, tryTimeout)
+		reply, err := a.roundTrip(t.Context(), &nats.Msg{Subject: "twice", Data: []byte{byte(i)}}, enough)
 		require.NoError(t, err)
 		require.Equal(t, []byte{byte(i)}, reply.Data)
 	}
@@ -53,20 +50,23 @@ func TestInboxEnds(t *testing.T) {
 	defer a.close()
 	ended, end := context.WithCancel(t.Context())
 	end()
-	late, stop := context.WithTimeout(t.Context(), time.Millisecond)
-	defer stop()
+	leaving, leave := context.WithCancel(t.Context())
+	defer leave()
+	_, err = nc.Subscribe("leave", func(*nats.Msg) { leave() })
+	require.NoError(t, err)
 	for name, tc := range map[string]struct {
-		ctx     context.Context
-		subject string
-		want    error
+		ctx      context.Context
+		subject  string
+		patience time.Duration
+		want     error
 	}{
-		"nobody listens":     {t.Context(), "nobody", nats.ErrNoResponders},
-		"nobody answers":     {t.Context(), "silent", errNoAnswer},
-		"the context ends":   {late, "silent", context.DeadlineExceeded},
-		"the context is old": {ended, "silent", context.Canceled},
+		"nobody listens":     {t.Context(), "nobody", enough, nats.ErrNoResponders},
+		"nobody answers":     {t.Context(), "silent", time.Millisecond, errNoAnswer},
+		"the context ends":   {leaving, "leave", enough, context.Canceled},
+		"the context is old": {ended, "silent", enough, context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := a.roundTrip(tc.ctx, &nats.Msg{Subject: tc.subject}, tryTimeout)
+			_, err := a.roundTrip(tc.ctx, &nats.Msg{Subject: tc.subject}, tc.patience)
 			require.ErrorIs(t, err, tc.want)
 			require.Empty(t, a.inboxes.idle, "an answer may still come")
 		})
@@ -77,7 +77,7 @@ func TestInboxEnds(t *testing.T) {
 	require.NoError(t, err)
 	defer a.inboxes.drop(in)
 	require.NoError(t, in.send(nc, &nats.Msg{Subject: "silent"}))
-	_, err = in.next(t.Context(), lost, tryTimeout)
+	_, err = in.next(t.Context(), lost, enough)
 	require.ErrorIs(t, err, errLost)
 }
 

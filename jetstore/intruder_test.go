@@ -86,9 +86,7 @@ type victim struct {
 
 func operatorOf(t *testing.T, srv *natstest.Server, user string, opts ...jetstore.Option) *victim {
 	t.Helper()
-	nc, err := nats.Connect(srv.URL(), nats.UserInfo(user, password))
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
+	nc := natstest.Connect(t, srv.URL(), nats.UserInfo(user, password))
 	store, err := jetstore.Open(t.Context(), nc, opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, store) })
@@ -154,10 +152,8 @@ func intrude(t *testing.T, srv *natstest.Server, user, inboxPrefix string) *intr
 	if inboxPrefix != "" {
 		opts = append(opts, nats.CustomInboxPrefix(inboxPrefix))
 	}
+	in.nc = natstest.Connect(t, srv.URL(), opts...)
 	var err error
-	in.nc, err = nats.Connect(srv.URL(), opts...)
-	require.NoError(t, err)
-	t.Cleanup(in.nc.Close)
 	in.inbox, err = in.nc.SubscribeSync(in.nc.NewInbox())
 	require.NoError(t, err)
 	return in
@@ -202,7 +198,7 @@ func (in *intruder) allowed(t *testing.T, subjects []string) (allowed []string) 
 	t.Helper()
 	barrier := "barrier." + nats.NewInbox()
 	require.NoError(t, in.nc.Publish(barrier, nil))
-	natstest.Eventually(t, 5*time.Second, func() bool { return in.refused(barrier) }, func() string { return "the barrier was not refused" })
+	natstest.Eventually(t, time.Minute, func() bool { return in.refused(barrier) }, func() string { return "the barrier was not refused" })
 	for _, subject := range subjects {
 		if !in.refused(subject) {
 			allowed = append(allowed, subject)
@@ -223,7 +219,7 @@ func aimedAtStreams(t *testing.T, stream, index, consumer string) (subjects []st
 // heard returns what was sent to the intruder and has come by now.
 func (in *intruder) heard(t *testing.T) []byte {
 	t.Helper()
-	require.NoError(t, in.nc.Flush())
+	require.NoError(t, in.nc.FlushTimeout(time.Minute))
 	var all bytes.Buffer
 	for {
 		m, err := in.inbox.NextMsg(50 * time.Millisecond)
@@ -275,7 +271,7 @@ func permissionsFor(t *testing.T, role jetstore.Role, tenant enact.TenantID, opt
 func use(t *testing.T, srv *natstest.Server, user string, role jetstore.Role, inboxPrefix string, opts ...jetstore.Option) *jetstore.Store {
 	t.Helper()
 	ctx := t.Context()
-	natsOpts := []nats.Option{nats.UserInfo(user, password), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
+	natsOpts := []nats.Option{nats.Timeout(time.Minute), nats.UserInfo(user, password), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
 	if inboxPrefix != "" {
 		natsOpts = append(natsOpts, nats.CustomInboxPrefix(inboxPrefix))
 	}

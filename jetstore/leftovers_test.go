@@ -51,10 +51,7 @@ func newObservedLog(t *testing.T) *observedLog {
 		no_auth_user: app`})
 	soon := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(10 * time.Millisecond), nats.ReconnectJitter(0, 0)}
 	connect := func(opts ...nats.Option) *nats.Conn {
-		nc, err := nats.Connect(server.URL(), append(soon, opts...)...)
-		require.NoError(t, err)
-		t.Cleanup(nc.Close)
-		return nc
+		return natstest.Connect(t, server.URL(), append(soon, opts...)...)
 	}
 	l := &observedLog{server: server, dir: dir, system: connect(nats.UserInfo("sys", "sys"))}
 	raw, nc := connect(), connect(nats.Name(storeName))
@@ -77,7 +74,7 @@ type connection struct {
 // subscriptions returns how many subscriptions the server has of the store.
 func (l *observedLog) subscriptions(t *testing.T) int {
 	t.Helper()
-	reply, err := l.system.Request("$SYS.REQ.SERVER.PING.CONNZ", nil, 5*time.Second)
+	reply, err := l.system.Request("$SYS.REQ.SERVER.PING.CONNZ", nil, time.Minute)
 	require.NoError(t, err)
 	var connz struct {
 		Data struct {
@@ -101,7 +98,7 @@ func (l *observedLog) requireNothingLeft(t *testing.T, most int, when string) {
 	}, func() string { return when + ": a connection is not made again" })
 	subscriptions := l.nc.NumSubscriptions()
 	require.LessOrEqual(t, subscriptions, most+overlap, when)
-	require.NoError(t, l.nc.Flush()) // the server has handled what was sent
+	require.NoError(t, l.nc.FlushTimeout(time.Minute)) // the server has handled what was sent
 	var there int
 	var consumers []string
 	natstest.Eventually(t, goneWithin, func() bool {

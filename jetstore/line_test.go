@@ -2,6 +2,7 @@ package jetstore
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -12,9 +13,7 @@ import (
 // Who waits for an answer learns of every loss of the connection, and of no other end.
 func TestLineTellsOfEachLoss(t *testing.T) {
 	srv := natstest.Start(t, natstest.Options{})
-	nc, err := nats.Connect(srv.URL(), nats.MaxReconnects(-1))
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, srv.URL(), nats.MaxReconnects(-1))
 	l := watch(nc)
 	defer l.close()
 
@@ -28,7 +27,7 @@ func TestLineTellsOfEachLoss(t *testing.T) {
 		srv.Kill()
 		<-lost
 		srv.Start()
-		natstest.Eventually(t, tryTimeout*5, nc.IsConnected, func() string { return "the client does not reconnect" })
+		natstest.Eventually(t, time.Minute, nc.IsConnected, func() string { return "the client does not reconnect" })
 	}
 }
 

@@ -118,7 +118,7 @@ func (l *madeLog) forget(t *testing.T) {
 	t.Helper()
 	probe := l.creation("probe").Entry()
 	l.send(probe)
-	natstest.Eventually(t, 10*time.Second, func() bool {
+	natstest.Eventually(t, time.Minute, func() bool {
 		var ack struct {
 			Duplicate bool `json:"duplicate"`
 		}
@@ -337,7 +337,7 @@ func TestTenantsOfABusyServer(t *testing.T) {
 	fs := startFaultServer(t)
 	_, err := fs.observer.Append(t.Context(), "run", "acme", note(1))
 	require.NoError(t, err)
-	l, err := fs.connect()
+	l, err := fs.connect(jetstore.WithTimeout(time.Minute))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.close()) }()
 	l.proxy.Apply(faultnet.NewSchedule(faultnet.Config{Rules: []faultnet.Rule{{

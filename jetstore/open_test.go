@@ -36,10 +36,9 @@ func shutDown(t *testing.T, s *jetstore.Store) {
 
 func TestOpenNeedsBothStreams(t *testing.T) {
 	srv, nc := startServer(t)
-	js, err := jetstream.New(nc)
-	require.NoError(t, err)
+	js := newJetStream(t, nc)
 
-	_, err = jetstore.Open(t.Context(), nc)
+	_, err := jetstore.Open(t.Context(), nc)
 	require.ErrorIs(t, err, enact.ErrStreamNotFound)
 	_, err = jetstore.Connect(t.Context(), srv.ClientURL())
 	require.ErrorIs(t, err, enact.ErrStreamNotFound)
@@ -59,8 +58,7 @@ func TestOpenNeedsBothStreams(t *testing.T) {
 
 func TestEnsureStreamChangesNothing(t *testing.T) {
 	_, nc := startServer(t)
-	js, err := jetstream.New(nc)
-	require.NoError(t, err)
+	js := newJetStream(t, nc)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	before, err := js.Stream(t.Context(), "ENACT")
 	require.NoError(t, err)
@@ -117,8 +115,7 @@ func TestOpenNamesEveryBrokenSetting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, nc := startServer(t)
-			js, err := jetstream.New(nc)
-			require.NoError(t, err)
+			js := newJetStream(t, nc)
 			require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 			good, err := js.Stream(t.Context(), "ENACT")
 			require.NoError(t, err)
@@ -153,9 +150,7 @@ func TestOpenRefusesOldServers(t *testing.T) {
 	_, err := jetstore.Connect(t.Context(), old.URL())
 	require.ErrorIs(t, err, enact.ErrServerTooOld)
 	require.ErrorContains(t, err, "2.14.4")
-	nc, err := nats.Connect(old.URL())
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, old.URL())
 	require.ErrorIs(t, jetstore.EnsureStream(t.Context(), nc), enact.ErrServerTooOld)
 	_, err = jetstore.Open(t.Context(), nc)
 	require.ErrorIs(t, err, enact.ErrServerTooOld)
@@ -216,13 +211,11 @@ func TestTwoLogsOnOneServer(t *testing.T) {
 // A domain's API prefix is respected by every request.
 func TestAPIPrefix(t *testing.T) {
 	srv := natstest.Start(t, natstest.Options{Extra: "leafnodes { listen: \"127.0.0.1:-1\" }\n"})
-	nc, err := nats.Connect(srv.URL())
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, srv.URL())
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, err = jetstore.Open(ctx, nc, jetstore.WithDomain("nowhere"))
+	_, err := jetstore.Open(ctx, nc, jetstore.WithDomain("nowhere"))
 	require.Error(t, err, "nobody answers for another domain")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }

@@ -18,13 +18,20 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/enactlog/enact/internal/freeport"
 	"github.com/enactlog/enact/internal/natsproc"
 )
 
-// startTimeout bounds a start.
-const startTimeout = time.Minute
+// startTimeout bounds a start, and an end as a lame duck.
+const startTimeout = 2 * time.Minute
+
+// askTimeout bounds one question whether a server serves.
+const askTimeout = 5 * time.Second
+
+// patience is how long a client of a test waits for an answer that comes for certain.
+const patience = time.Minute
 
 // Options of a server. The zero value is a single node of the version that the
 // project is built with, on a directory of the test's own, synced before each
@@ -60,6 +67,24 @@ type Server struct {
 	http int               // port of the monitoring endpoints, 0: none
 	proc *natsproc.Process // nil: not started yet
 	log  string
+}
+
+// Connect connects to a server that serves, however busy the machine is. The connection is
+// closed when the test ends.
+func Connect(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
+	tb.Helper()
+	nc, err := nats.Connect(url, append([]nats.Option{nats.Timeout(patience)}, opts...)...)
+	check(tb, err)
+	tb.Cleanup(nc.Close)
+	return nc
+}
+
+// JetStream returns a client whose calls wait as long, where their contexts have no deadline.
+func JetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
+	tb.Helper()
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
+	check(tb, err)
+	return js
 }
 
 // Binary returns the path of a nats-server of a version, building it if this machine
@@ -246,12 +271,12 @@ func (s *Server) AwaitReady() {
 
 // ask returns nil if the server at url answers a JetStream request with no error.
 func ask(url string, opts ...nats.Option) error {
-	nc, err := nats.Connect(url, append([]nats.Option{nats.NoReconnect(), nats.Timeout(time.Second)}, opts...)...)
+	nc, err := nats.Connect(url, append([]nats.Option{nats.NoReconnect(), nats.Timeout(askTimeout)}, opts...)...)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	m, err := nc.Request("$JS.API.STREAM.NAMES", nil, time.Second)
+	m, err := nc.Request("$JS.API.STREAM.NAMES", nil, askTimeout)
 	if err != nil {
 		return err
 	}
