@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	buildTimeout = 5 * time.Minute // of a build from an empty cache
+	buildTimeout = 15 * time.Minute // of a build from an empty cache, on a machine that is busy
 	stopTimeout  = 30 * time.Second
 )
 
@@ -50,11 +50,16 @@ func Binary(ctx context.Context, version string) (path string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, buildTimeout)
 	defer cancel()
+	// Built beside its place, and then renamed: a build that is broken off leaves no half of it.
+	build := filepath.Join(dir, "build")
 	cmd := exec.CommandContext(ctx, "go", "install", "github.com/nats-io/nats-server/v2@v"+version)
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
+	cmd.Env = append(os.Environ(), "GOBIN="+build, "GOFLAGS=")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("natsproc: build nats-server %s: %w\n%s", version, err, out)
+	}
+	if err := os.Rename(filepath.Join(build, "nats-server"), bin); err != nil {
+		return "", fmt.Errorf("natsproc: %w", err)
 	}
 	return bin, nil
 }
