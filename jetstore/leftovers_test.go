@@ -56,7 +56,7 @@ func newObservedLog(t *testing.T) *observedLog {
 	l := &observedLog{server: server, dir: dir, system: connect(nats.UserInfo("sys", "sys"))}
 	raw, nc := connect(), connect(nats.Name(storeName))
 	require.NoError(t, jetstore.EnsureStream(t.Context(), raw))
-	store, err := jetstore.Open(t.Context(), nc)
+	store, err := jetstore.Open(t.Context(), nc, jetstore.WithTimeout(2*time.Minute)) // also while the server starts again
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, store) })
 	l.watchedLog = &watchedLog{nc: nc, store: store, raw: raw}

@@ -114,7 +114,7 @@ func TestResolveManyTimesAtOnce(t *testing.T) {
 // What overtook an append has been seen: no answer that is older, as that of a leader which
 // has lost its office may be, is taken for what the conflict is with.
 func TestWhatOvertookIsSeen(t *testing.T) {
-	s := openInside(t, "")
+	s := openInside(t, "", Patient())
 	other := openAgain(t, s)
 	_, err := other.Append(t.Context(), "run", "acme", enact.ExecutionResumed{})
 	require.NoError(t, err)
