@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/enactlog/enact/internal/freeport"
 	"github.com/enactlog/enact/internal/natsproc"
@@ -30,7 +29,7 @@ const startTimeout = 2 * time.Minute
 // askTimeout bounds one question whether a server serves.
 const askTimeout = 5 * time.Second
 
-// patience is how long a client of a test waits for an answer that comes for certain.
+// patience is how long a client waits for a server that serves.
 const patience = time.Minute
 
 // Options of a server. The zero value is a single node of the version that the
@@ -77,14 +76,6 @@ func Connect(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	check(tb, err)
 	tb.Cleanup(nc.Close)
 	return nc
-}
-
-// JetStream returns a client whose calls wait as long, where their contexts have no deadline.
-func JetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
-	tb.Helper()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
-	check(tb, err)
-	return js
 }
 
 // Binary returns the path of a nats-server of a version, building it if this machine
