@@ -314,8 +314,8 @@ func (m *member) next(ctx context.Context, p *puller) (arrival, error) {
 	short, cancel := context.WithTimeout(ctx, gatherPause)
 	defer cancel()
 	a, err := p.next(short)
-	if err != nil && short.Err() != nil && ctx.Err() == nil {
-		err = nil
+	if err != nil && err == short.Err() && ctx.Err() == nil {
+		err = nil // what else has ended the puller is said once
 	}
 	return a, err
 }

@@ -126,6 +126,18 @@ func TestOrderedGroupTakesFromTheLogWhatItIsNotSent(t *testing.T) {
 	requireHandled(t, handled, 13)
 }
 
+// A member that gathers hears that it is not pinned any more, also when it hears so late.
+func TestAGatheringMemberHearsThatItIsNotPinned(t *testing.T) {
+	m, _ := testMember(t, &fakeLink{})
+	p := &puller{msgs: make(chan *nats.Msg, 1), room: func() int {
+		<-time.After(2 * gatherPause)
+		return 0
+	}}
+	p.msgs <- &nats.Msg{Header: nats.Header{"Status": {"423"}}}
+	_, err := m.next(t.Context(), p)
+	require.ErrorIs(t, err, errUnpinned)
+}
+
 // Laws of order, on any deliveries and answers: records are handed over in the order of the
 // log, and none before those that precede it.
 func TestOrderOfAnyDeliveries(t *testing.T) {
