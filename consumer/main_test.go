@@ -4,10 +4,10 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/enactlog/enact/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(tests{m}) }
+func TestMain(m *testing.M) { leaktest.Main(tests{m}) }
 
 // tests stops the examples' server at the end, before it is looked for leaks.
 type tests struct{ *testing.M }
