@@ -15,7 +15,7 @@ import (
 )
 
 func connectExample(srv *embedded.Server) (*nats.Conn, error) {
-	return nats.Connect("", srv.InProcess())
+	return nats.Connect("", srv.InProcess(), nats.Timeout(time.Minute))
 }
 
 // drain runs a member of a group until everything is acknowledged that the log holds.
@@ -105,7 +105,7 @@ func ExampleBackoff() {
 	store, end := examples().open()
 	defer end()
 
-	g, err := consumer.OpenGroup(ctx, store, "billing", consumer.Ordered, consumer.Filter{Types: []string{enact.TypeExecutionCompleted}},
+	g, err := consumer.OpenGroup(ctx, store, "billing", consumer.Parallel, consumer.Filter{Types: []string{enact.TypeExecutionCompleted}},
 		consumer.Backoff(time.Millisecond, 10*time.Millisecond), consumer.OnFailure(func(consumer.Failure) {}))
 	if err != nil {
 		log.Fatal(err)
@@ -148,7 +148,7 @@ func ExampleMaxDeliveries() {
 	if err := consumer.EnsureDeadLetters(ctx, store); err != nil {
 		log.Fatal(err)
 	}
-	g, err := consumer.OpenGroup(ctx, store, "billing", consumer.Ordered, consumer.Filter{},
+	g, err := consumer.OpenGroup(ctx, store, "billing", consumer.Parallel, consumer.Filter{},
 		consumer.MaxDeliveries(2), consumer.Backoff(time.Millisecond), consumer.OnFailure(func(consumer.Failure) {}))
 	if err != nil {
 		log.Fatal(err)
@@ -247,7 +247,7 @@ func ExampleOnFailure() {
 	report := consumer.OnFailure(func(f consumer.Failure) {
 		fmt.Println(f.Group, "again in", f.Again, errors.Is(f.Err, consumer.ErrHandlerPanic))
 	})
-	g, err := consumer.OpenGroup(ctx, store, "billing", consumer.Ordered, consumer.Filter{Types: []string{enact.TypeExecutionCompleted}},
+	g, err := consumer.OpenGroup(ctx, store, "billing", consumer.Parallel, consumer.Filter{Types: []string{enact.TypeExecutionCompleted}},
 		consumer.Backoff(time.Millisecond), report)
 	if err != nil {
 		log.Fatal(err)
