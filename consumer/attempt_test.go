@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
 
@@ -47,7 +48,11 @@ func TestADeadLetterIsForWhatWasGivenUp(t *testing.T) {
 	require.NoError(t, EnsureDeadLetters(t.Context(), s))
 
 	// The one's record cannot be read any more: its other events would be acknowledged with it.
-	require.NoError(t, m.failed(t.Context(), was, unreadEvent(m.reader, msg, 7), unread))
+	natstest.Eventually(t, time.Minute, func() bool {
+		err = m.failed(t.Context(), was, unreadEvent(m.reader, msg, 7), unread)
+		return !errors.As(err, &again) // the letter was stored in the time that one is waited for
+	}, func() string { return err.Error() })
+	require.NoError(t, err)
 	// The other one's can be read now.
 	require.NoError(t, m.attempt(t.Context(), is, event(10, 4)))
 	require.Equal(t, []uint64{4}, handled)

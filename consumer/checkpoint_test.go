@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -205,8 +204,7 @@ func TestKVCheckpointRefusesBadInput(t *testing.T) {
 
 	// Something else at the key of an execution, whose id needs escaping.
 	ev := enact.StoredEvent{TenantID: "a.b", ExecutionID: "c d", Sequence: 1}
-	js, err := jetstream.New(s.Conn())
-	require.NoError(t, err)
+	js := streams(t, s)
 	kv, err := js.KeyValue(t.Context(), "marks")
 	require.NoError(t, err)
 	_, err = kv.PutString(t.Context(), "a=2Eb.c=20d", "something else")
@@ -341,12 +339,12 @@ func relay(t *testing.T, server, text string) (url string) {
 
 // A mark whose acknowledgement is lost is stored once, and is nobody else's.
 func TestKVCheckpointLosesAnAnswer(t *testing.T) {
+	t.Parallel() // it waits for the answer
 	srv := natstest.Start(t, natstest.Options{})
-	nc, err := nats.Connect(srv.URL())
-	require.NoError(t, err)
+	nc := connect(t, srv)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	nc.Close()
-	s, err := jetstore.Connect(t.Context(), relay(t, srv.URL(), `"stream":"KV_marks"`), jetstore.WithNATS(nats.IgnoreDiscoveredServers()))
+	s, err := jetstore.Connect(t.Context(), relay(t, srv.URL(), `"stream":"KV_marks"`), jetstore.WithNATS(nats.IgnoreDiscoveredServers(), nats.Timeout(patience)))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
 	all := fill(t, s, "acme", 1)

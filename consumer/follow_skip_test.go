@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -32,8 +31,7 @@ func TestSkipCorruptForgetsNoCorruption(t *testing.T) {
 	}
 	appendTo("bad")
 
-	js, err := jetstream.New(s.Conn())
-	require.NoError(t, err)
+	js := streams(t, s)
 	stream, err := logtest.ReadStream(t.Context(), js, s.StreamName())
 	require.NoError(t, err)
 	stream.Edit(unreadable).Header.Set(record.HeaderVersion, "2")

@@ -126,7 +126,7 @@ func logFollower(t *testing.T, s *jetstore.Store, next uint64, begins start, h H
 		workers: 1, inOrder: true, keep: 8, run: f.handle, begin: f.remember, forget: f.forget, failed: func(err error) { failed <- err },
 	})
 	t.Cleanup(f.pool.close)
-	js, err := jetstream.New(s.Conn())
+	js, err := jetstream.New(s.Conn(), jetstream.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
 	stream, err := js.Stream(t.Context(), s.StreamName())
 	require.NoError(t, err)

@@ -1,12 +1,10 @@
 package consumer_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -19,14 +17,13 @@ import (
 // them makes the server wait for as many records as the next member holds, of which one is
 // another: that one comes first all the same.
 func TestOrderedGroupDoesNotCountOnCounts(t *testing.T) {
-	t.Parallel() // it waits
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
 	run := s.Execution("acme", "run")
 	for i := range 6 {
 		_, err := run.Append(t.Context(), note(i))
 		require.NoError(t, err)
 	}
-	g := openGroup(t, s, consumer.Ordered, consumer.AckWait(3*time.Second), consumer.MaxInFlight(6))
+	g := openGroup(t, s, consumer.Ordered, consumer.MaxInFlight(6))
 
 	// The member before, of which only the requests are left.
 	nc := s.Conn()
@@ -35,36 +32,26 @@ func TestOrderedGroupDoesNotCountOnCounts(t *testing.T) {
 	sub, err := nc.ChanSubscribe(inbox, answers)
 	require.NoError(t, err)
 	next := fmt.Sprintf("%s.CONSUMER.MSG.NEXT.%s.billing", s.APIPrefix(), s.StreamName())
-	require.NoError(t, nc.PublishRequest(next, inbox, []byte(`{"batch":4,"expires":5000000000,"group":"members"}`)))
+	require.NoError(t, nc.PublishRequest(next, inbox, []byte(`{"batch":4,"expires":60000000000,"group":"members"}`)))
 	var held [4]*nats.Msg
 	for i := range held {
 		held[i] = <-answers
 		require.NotEmpty(t, held[i].Header.Get("Nats-Pin-Id"), "%v", held[i].Header)
 	}
 	require.NoError(t, sub.Unsubscribe())
-	unpinned, err := nc.Request(fmt.Sprintf("%s.CONSUMER.UNPIN.%s.billing", s.APIPrefix(), s.StreamName()), []byte(`{"group":"members"}`), 5*time.Second)
+	unpinned, err := nc.Request(fmt.Sprintf("%s.CONSUMER.UNPIN.%s.billing", s.APIPrefix(), s.StreamName()), []byte(`{"group":"members"}`), patience)
 	require.NoError(t, err)
 	require.NotContains(t, string(unpinned.Data), "error")
 
-	// It goes on with the third, and says so; the others come to the next member in time.
-	working, done := context.WithCancel(t.Context())
-	defer done()
-	go func() {
-		for tick := time.NewTicker(100 * time.Millisecond); ; {
-			select {
-			case <-tick.C:
-				_ = nc.Publish(held[2].Reply, []byte("+WPI"))
-			case <-working.Done():
-				tick.Stop()
-				return
-			}
-		}
-	}()
+	// It goes on with the third; the others come to the next member, here without a wait.
+	for _, i := range []int{0, 1, 3} {
+		require.NoError(t, nc.Publish(held[i].Reply, []byte("-NAK")))
+	}
 	var got seen
 	stop := member(t, g, got.handle)
 	defer func() { require.NoError(t, stop()) }()
 	eventually(t, "the next member holds all others", func() bool {
-		answer, err := nc.Request(fmt.Sprintf("%s.CONSUMER.INFO.%s.billing", s.APIPrefix(), s.StreamName()), nil, 5*time.Second)
+		answer, err := nc.Request(fmt.Sprintf("%s.CONSUMER.INFO.%s.billing", s.APIPrefix(), s.StreamName()), nil, patience)
 		require.NoError(t, err)
 		var info struct {
 			Delivered struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +25,18 @@ var quiet = consumer.OnFailure(func(consumer.Failure) {})
 
 func openGroup(t *testing.T, s *jetstore.Store, mode consumer.Mode, opts ...consumer.GroupOption) *consumer.Group {
 	t.Helper()
-	g, err := consumer.OpenGroup(t.Context(), s, "billing", mode, consumer.Filter{}, append([]consumer.GroupOption{quiet}, opts...)...)
+	return openNamed(t, s, "billing", mode, opts...)
+}
+
+// openNamed opens a group of which neither a member nor its server is taken for lost because the
+// machine stands still for a while: what members hold would come again, and what is on its way
+// to them as late as AckWait.
+func openNamed(t *testing.T, s *jetstore.Store, name string, mode consumer.Mode, opts ...consumer.GroupOption) *consumer.Group {
+	t.Helper()
+	opts = append([]consumer.GroupOption{
+		quiet, consumer.AckWait(time.Hour), consumer.FailoverAfter(time.Hour), consumer.WithHeartbeat(time.Minute),
+	}, opts...)
+	g, err := consumer.OpenGroup(t.Context(), s, name, mode, consumer.Filter{}, opts...)
 	require.NoError(t, err)
 	return g
 }
@@ -70,8 +82,7 @@ func TestGroupHandlesEverything(t *testing.T) {
 	all := fill(t, s, "acme", 20)
 	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
 		t.Run(string(mode), func(t *testing.T) {
-			g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{})
-			require.NoError(t, err)
+			g := openNamed(t, s, "g-"+string(mode), mode)
 			require.Equal(t, "g-"+string(mode), g.Name())
 			var got seen
 			stop := member(t, g, got.handle)
@@ -172,9 +183,7 @@ func TestGroupDeadLetters(t *testing.T) {
 
 	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
 		t.Run(string(mode), func(t *testing.T) {
-			g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, quiet,
-				consumer.MaxDeliveries(3), consumer.Backoff(time.Millisecond))
-			require.NoError(t, err)
+			g := openNamed(t, s, "g-"+string(mode), mode, consumer.MaxDeliveries(3), consumer.Backoff(time.Millisecond))
 			var got seen
 			stop := member(t, g, func(ctx context.Context, ev enact.StoredEvent) error {
 				if ev.ExecutionID == "acme run 1" && (ev.Sequence == 2 || ev.Sequence == 3) {
@@ -224,7 +233,7 @@ func TestGroupMemberGivesBack(t *testing.T) {
 	all := fill(t, s, "acme", 5)
 	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
 		t.Run(string(mode), func(t *testing.T) {
-			g := openGroup(t, s, mode, consumer.AckWait(time.Hour), consumer.FailoverAfter(time.Hour))
+			g := openGroup(t, s, mode)
 			began := make(chan struct{}, 100)
 			stop := member(t, g, func(ctx context.Context, ev enact.StoredEvent) error {
 				began <- struct{}{}
@@ -259,7 +268,7 @@ func same(t *testing.T, want, got map[string][]enact.StoredEvent) {
 func TestGroupStop(t *testing.T) {
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
 	all := fill(t, s, "acme", 2)
-	g := openGroup(t, s, consumer.Parallel, consumer.AckWait(time.Hour))
+	g := openGroup(t, s, consumer.Parallel)
 	down := errors.New("the database is down")
 	err := g.Run(t.Context(), func(context.Context, enact.StoredEvent) error { return consumer.Stop(down) })
 	require.ErrorIs(t, err, down)
@@ -273,8 +282,9 @@ func TestGroupStop(t *testing.T) {
 }
 
 // A handler may take longer than the server waits for word. These waits are long enough for a
-// machine that stands still for a moment; the modes wait side by side.
+// machine that stands still for some seconds; the modes wait side by side.
 func TestGroupLongHandler(t *testing.T) {
+	t.Parallel() // it waits
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
 	_, err := s.Append(t.Context(), "slow", "acme", note(1))
 	require.NoError(t, err)
@@ -282,7 +292,7 @@ func TestGroupLongHandler(t *testing.T) {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, quiet,
-				consumer.AckWait(4*time.Second), consumer.FailoverAfter(4*time.Second))
+				consumer.AckWait(12*time.Second), consumer.FailoverAfter(15*time.Second))
 			require.NoError(t, err)
 			// Of three signs of life in the time that the server waits, the fourth comes behind its end.
 			signs := make(chan struct{}, 64)
@@ -327,16 +337,28 @@ func TestGroupMembers(t *testing.T) {
 	}
 	appendAll("a")
 	var both [2]seen
-	slowly := func(to *seen) consumer.Handler {
+	// Neither goes on before the other has something, so that none is through before the other
+	// has begun; two workers are sent few records ahead.
+	var here atomic.Int32
+	met := make(chan struct{})
+	meeting := func(to *seen) consumer.Handler {
+		var arrive sync.Once
 		return func(ctx context.Context, ev enact.StoredEvent) error {
-			timer := time.NewTimer(time.Millisecond)
-			defer timer.Stop()
-			<-timer.C
+			arrive.Do(func() {
+				if here.Add(1) == 2 {
+					close(met)
+				}
+			})
+			select {
+			case <-met:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 			return to.handle(ctx, ev)
 		}
 	}
 	g := openGroup(t, s, consumer.Parallel, consumer.Workers(2))
-	stops := []func() error{member(t, g, slowly(&both[0])), member(t, g, slowly(&both[1]))}
+	stops := []func() error{member(t, g, meeting(&both[0])), member(t, g, meeting(&both[1]))}
 	idle(t, g)
 	for i, stop := range stops {
 		require.NoError(t, stop())
@@ -345,7 +367,7 @@ func TestGroupMembers(t *testing.T) {
 	require.Equal(t, n, both[0].count()+both[1].count())
 	require.NoError(t, g.Remove(t.Context()))
 
-	g = openGroup(t, s, consumer.Ordered, consumer.FailoverAfter(time.Hour))
+	g = openGroup(t, s, consumer.Ordered)
 	both = [2]seen{}
 	stops = []func() error{member(t, g, both[0].handle), member(t, g, both[1].handle)}
 	idle(t, g)
@@ -378,8 +400,7 @@ func TestGroupStarts(t *testing.T) {
 	for name, start := range map[string]consumer.StartOption{
 		"beginning": consumer.FromBeginning(), "token": consumer.FromToken(token), "time": consumer.FromTime(between), "now": consumer.FromNow(),
 	} {
-		_, err := consumer.OpenGroup(t.Context(), s, name, consumer.Ordered, consumer.Filter{}, start)
-		require.NoError(t, err, name)
+		openNamed(t, s, name, consumer.Ordered, start)
 	}
 	_, err = s.Append(t.Context(), "new", "acme", note(1))
 	require.NoError(t, err)
@@ -387,8 +408,7 @@ func TestGroupStarts(t *testing.T) {
 		"beginning": {"old", "mid", "new"}, "token": {"mid", "new"}, "time": {"mid", "new"}, "now": {"new"},
 	} {
 		// The start of a group that exists does not count.
-		g, err := consumer.OpenGroup(t.Context(), s, name, consumer.Ordered, consumer.Filter{}, consumer.FromBeginning())
-		require.NoError(t, err)
+		g := openNamed(t, s, name, consumer.Ordered, consumer.FromBeginning())
 		var got seen
 		stop := member(t, g, got.handle)
 		idle(t, g)

@@ -18,9 +18,7 @@ import (
 // otherConsumer makes a consumer that is not of this package.
 func otherConsumer(t *testing.T, s *jetstore.Store, name string) {
 	t.Helper()
-	js, err := jetstream.New(s.Conn())
-	require.NoError(t, err)
-	_, err = js.CreateConsumer(t.Context(), s.StreamName(), jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy})
+	_, err := streams(t, s).CreateConsumer(t.Context(), s.StreamName(), jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy})
 	require.NoError(t, err)
 }
 
@@ -38,8 +36,9 @@ func TestList(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	live := make(chan struct{})
+	lasting := consumer.WithHeartbeat(time.Minute) // a consumer is not replaced because the machine stands still
 	go func() {
-		done <- consumer.Follow(ctx, s, consumer.Filter{}, new(seen).handle, consumer.WithLabel("dashboard"), consumer.OnLive(func(consumer.Token) { close(live) }))
+		done <- consumer.Follow(ctx, s, consumer.Filter{}, new(seen).handle, consumer.WithLabel("dashboard"), lasting, consumer.OnLive(func(consumer.Token) { close(live) }))
 	}()
 	<-live
 	for range consumer.Tail(t.Context(), s.Execution("acme", "acme run 0"), 0, consumer.WithLabel("console")) {
@@ -48,7 +47,7 @@ func TestList(t *testing.T) {
 	tailed := make(chan struct{})
 	go func() {
 		defer close(tailed)
-		for range consumer.Tail(ctx, s.Execution("acme", "acme run 1"), 0, consumer.WithLabel("console")) {
+		for range consumer.Tail(ctx, s.Execution("acme", "acme run 1"), 0, consumer.WithLabel("console"), lasting) {
 		}
 	}()
 	eventually(t, "all are there", func() bool {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -120,7 +119,7 @@ func TestKVCheckpointAsksAgain(t *testing.T) {
 	for range 3 {
 		require.Equal(t, here(), <-handled)
 		idle(t, g)
-		answer, err := s.Conn().Request(fmt.Sprintf("%s.CONSUMER.UNPIN.%s.billing", s.APIPrefix(), s.StreamName()), []byte(`{"group":"members"}`), 5*time.Second)
+		answer, err := s.Conn().Request(fmt.Sprintf("%s.CONSUMER.UNPIN.%s.billing", s.APIPrefix(), s.StreamName()), []byte(`{"group":"members"}`), patience)
 		require.NoError(t, err)
 		require.NotContains(t, string(answer.Data), "error")
 		elsewhere()

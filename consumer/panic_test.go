@@ -93,7 +93,7 @@ func TestOtherPanics(t *testing.T) {
 			nothingLeft(t, s)
 		})
 	}
-	_, err = s.Conn().Request(s.Subjects().Execution("acme", "foreign"), []byte("nobody's record"), 5*time.Second)
+	_, err = s.Conn().Request(s.Subjects().Execution("acme", "foreign"), []byte("nobody's record"), patience)
 	require.NoError(t, err)
 	err = consumer.Follow(t.Context(), s, consumer.Filter{}, ok, consumer.SkipCorrupt(func(error) { panic("SkipCorrupt") }))
 	require.ErrorIs(t, err, consumer.ErrPanic)

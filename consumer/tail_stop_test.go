@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -59,8 +58,7 @@ func TestTailOfALogMadeAnew(t *testing.T) {
 		return nil
 	}
 	require.NoError(t, tail())
-	js, err := jetstream.New(s.Conn())
-	require.NoError(t, err)
+	js := streams(t, s)
 	require.NoError(t, js.DeleteStream(t.Context(), s.StreamName()))
 	require.NoError(t, js.DeleteStream(t.Context(), s.IndexName()))
 	require.NoError(t, jetstore.EnsureStream(t.Context(), s.Conn(), jetstore.WithMemoryStorage()))

@@ -21,11 +21,29 @@ import (
 
 func note(n int) enact.Event { return enact.Custom{EventType: "note", Data: enact.JSON(n)} }
 
+// patience bounds a request of a test's own to a server that serves.
+const patience = time.Minute
+
+// streams returns a way to the streams of the store's server.
+func streams(t *testing.T, s *jetstore.Store) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(s.Conn(), jetstream.WithDefaultTimeout(patience))
+	require.NoError(t, err)
+	return js
+}
+
+// connect connects to a server that is another process.
+func connect(t *testing.T, srv *natstest.Server) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(srv.URL(), nats.Timeout(patience))
+	require.NoError(t, err)
+	return nc
+}
+
 // nothingLeft requires the log's stream to have no consumers.
 func nothingLeft(t *testing.T, s *jetstore.Store) {
 	t.Helper()
-	js, err := jetstream.New(s.Conn())
-	require.NoError(t, err)
+	js := streams(t, s)
 	var names []string
 	natstest.Eventually(t, 10*time.Second, func() bool {
 		names = nil
@@ -199,14 +217,7 @@ func TestTailReportsErrorsOnce(t *testing.T) {
 
 // A tail outlives its server: what was appended meanwhile is not missed.
 func TestTailOverARestart(t *testing.T) {
-	srv := natstest.Start(t, natstest.Options{})
-	nc, err := nats.Connect(srv.URL())
-	require.NoError(t, err)
-	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
-	nc.Close()
-	s, err := jetstore.Connect(t.Context(), srv.URL())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
+	srv, s := onServer(t)
 	run := s.Execution("acme", enact.NewExecutionID())
 	const n = 30
 	writing := make(chan error, 1)
@@ -240,8 +251,7 @@ func TestTailOverARestart(t *testing.T) {
 // Records that nobody appended end a tail, whatever number they give themselves.
 func TestTailOfForgedRecords(t *testing.T) {
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
-	js, err := jetstream.New(s.Conn())
-	require.NoError(t, err)
+	js := streams(t, s)
 	for _, sequences := range [][]uint64{{1000}, {1000, 1001}, {1000, 3}} {
 		t.Run(fmt.Sprint(sequences), func(t *testing.T) {
 			run := s.Execution("acme", enact.NewExecutionID())

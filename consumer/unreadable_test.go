@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -30,8 +29,7 @@ func tornLog(t *testing.T, opts ...jetstore.Option) (*jetstore.Store, *nats.Msg)
 	require.NoError(t, err)
 	_, err = run.AppendBatch(t.Context(), []enact.Event{note(2), note(3), note(4)}, enact.WithOneEventPerRecord())
 	require.NoError(t, err)
-	js, err := jetstream.New(s.Conn())
-	require.NoError(t, err)
+	js := streams(t, s)
 	stream, err := logtest.ReadStream(t.Context(), js, s.StreamName())
 	require.NoError(t, err)
 	rest := stream.At(stream.First + 3)
@@ -86,8 +84,7 @@ func TestNothingOfATornBatch(t *testing.T) {
 	}
 
 	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
-		g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, quiet)
-		require.NoError(t, err)
+		g := openNamed(t, s, "g-"+string(mode), mode)
 		var got seen
 		stop := member(t, g, got.handle)
 		idle(t, g)
@@ -118,7 +115,7 @@ func TestTailOfABatchMadeWhole(t *testing.T) {
 	_, err := s.Execution("acme", "torn").Head(t.Context())
 	require.ErrorIs(t, err, enact.ErrCorrupt)
 	mend = sync.OnceFunc(func() {
-		ack, err := s.Conn().RequestMsg(rest, 5*time.Second)
+		ack, err := s.Conn().RequestMsg(rest, patience)
 		assert.NoError(t, err)
 		assert.NotContains(t, string(ack.Data), "error")
 	})
@@ -141,15 +138,14 @@ func TestGroupOfAnUnreadableRecord(t *testing.T) {
 	require.NoError(t, consumer.EnsureDeadLetters(t.Context(), s))
 	subject := s.Subjects().Execution("acme", "foreign")
 	for _, subject := range []string{subject, s.Subjects().Prefix() + ".%.nobody"} { // whose ids cannot be read either
-		ack, err := s.Conn().Request(subject, []byte("nobody's record"), 5*time.Second)
+		ack, err := s.Conn().Request(subject, []byte("nobody's record"), patience)
 		require.NoError(t, err)
 		require.NotContains(t, string(ack.Data), "error")
 	}
 	_, err := s.Execution("acme", "run").Append(t.Context(), note(1))
 	require.NoError(t, err)
 	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
-		g, err := consumer.OpenGroup(t.Context(), s, "g-"+string(mode), mode, consumer.Filter{}, quiet, consumer.MaxDeliveries(2), consumer.Backoff(time.Millisecond))
-		require.NoError(t, err)
+		g := openNamed(t, s, "g-"+string(mode), mode, consumer.MaxDeliveries(2), consumer.Backoff(time.Millisecond))
 		var got seen
 		stop := member(t, g, got.handle)
 		idle(t, g)
