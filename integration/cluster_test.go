@@ -39,7 +39,7 @@ func replicas(nc *nats.Conn, stream string) *cluster {
 func awaitReplicas(t *testing.T, nc *nats.Conn, stream string, cond func(*cluster) bool) *cluster {
 	t.Helper()
 	var c *cluster
-	natstest.Eventually(t, patience, func() bool {
+	natstest.Eventually(t, 4*patience, func() bool { // elections may follow one another
 		c = replicas(nc, stream)
 		return c != nil && cond(c)
 	}, func() string {

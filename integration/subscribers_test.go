@@ -22,7 +22,10 @@ import (
 const (
 	stormWriters = 16
 	stormPause   = 150 * time.Millisecond // between two faults, about
+	stormTimeout = 3 * time.Minute        // of a call: elections follow one another, on a machine that is busy
 	catchUp      = 90 * time.Second       // of subscribers, once the faults are over
+	// Of consumers that could not be removed under the faults: the server does it.
+	removal = 2*consumer.InactiveThreshold + patience
 )
 
 // Subscribers see each event once and in order, groups at least once, while writers
@@ -105,7 +108,7 @@ func newStorm(t *testing.T, servers []*natstest.Server) *storm {
 		st.proxies = append(st.proxies, proxy)
 	}
 	st.control = connect(t, natstest.URLs(servers))
-	st.writer = open(t, natstest.URLs(servers))
+	st.writer = open(t, natstest.URLs(servers), jetstore.WithTimeout(stormTimeout))
 	for i := range stormExecutions {
 		tenant := stormTenants[i%len(stormTenants)]
 		st.runs = append(st.runs, st.writer.Execution(tenant, enact.ExecutionID(fmt.Sprintf("%s-%d", tenant, i))))
@@ -120,7 +123,7 @@ func (st *storm) through(t *testing.T, first int) *jetstore.Store {
 	for i := range st.proxies {
 		urls += "," + st.proxies[(first+i)%len(st.proxies)].URL()
 	}
-	return open(t, urls[1:], jetstore.WithNATS(nats.IgnoreDiscoveredServers(), nats.DontRandomize()))
+	return open(t, urls[1:], jetstore.WithTimeout(stormTimeout), jetstore.WithNATS(nats.IgnoreDiscoveredServers(), nats.DontRandomize()))
 }
 
 func (st *storm) run(t *testing.T) {
@@ -164,7 +167,7 @@ func (st *storm) run(t *testing.T) {
 		require.NoError(t, g.Remove(t.Context()))
 	}
 	var left []consumer.Info
-	natstest.Eventually(t, patience, func() bool {
+	natstest.Eventually(t, removal, func() bool {
 		var err error
 		left, err = consumer.List(t.Context(), st.writer)
 		require.NoError(t, err)
@@ -289,7 +292,7 @@ func (st *storm) fault(t *testing.T) {
 			p.Cut(time.Duration(st.random.Int64N(int64(50 * time.Millisecond))))
 		}
 	case "delete ephemeral consumers", "delete groups":
-		ctx := within(t, patience)
+		ctx := within(t, stormTimeout)
 		infos, err := consumer.List(ctx, st.writer)
 		require.NoError(t, err)
 		for _, info := range infos {
@@ -359,12 +362,13 @@ func (st *storm) await(t *testing.T, tr *truth) {
 			return have >= want || s.err != nil
 		}, func() string { return fmt.Sprintf("%s has seen %d of %d events", s.name, have, want) })
 	}
+	ctx := within(t, stormTimeout)
 	for i, g := range st.groups {
 		var info consumer.Info
 		seen, have := []*sighting{st.ordered, st.parallel}[i], 0
 		natstest.Eventually(t, catchUp, func() bool {
 			var err error
-			if info, err = g.Info(t.Context()); err != nil {
+			if info, err = g.Info(ctx); err != nil {
 				require.ErrorIs(t, err, consumer.ErrNotFound) // it was deleted, and is not made again yet
 			}
 			seen.mu.Lock()
