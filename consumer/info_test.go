@@ -3,6 +3,8 @@ package consumer_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -63,7 +65,7 @@ func TestList(t *testing.T) {
 	require.Empty(t, infos[1].Client)
 	require.Positive(t, infos[1].Pending)
 	require.Empty(t, infos[2].Subjects)
-	require.Contains(t, infos[2].Client, "consumer.test[")
+	require.Contains(t, infos[2].Client, filepath.Base(os.Args[0])+"[")
 	require.Equal(t, []string{s.Subjects().Execution("acme", "acme run 1")}, infos[3].Subjects)
 	for _, info := range infos {
 		require.WithinDuration(t, time.Now(), info.Created, time.Minute)
