@@ -39,9 +39,10 @@ type Options struct {
 
 // Cluster is three servers. It must be ended with Stop.
 type Cluster struct {
-	Nodes   []*Node
-	secrets Secrets
-	certs   *Certificates // nil: no TLS
+	Nodes    []*Node
+	secrets  Secrets
+	certs    *Certificates         // nil: no TLS
+	reserved *freeport.Reservation // nil: the default ports
 }
 
 // Node is one server.
@@ -63,10 +64,18 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := prepare(opts, binary)
+	var reserved *freeport.Reservation
+	if opts.FreePorts {
+		if reserved, err = freeport.Reserve(3 * len(Names)); err != nil {
+			return nil, fmt.Errorf("deployment: %w", err)
+		}
+	}
+	c, err := prepare(opts, binary, addresses(reserved))
 	if err != nil {
+		reserved.Release()
 		return nil, fmt.Errorf("deployment: %w", err)
 	}
+	c.reserved = reserved
 	defer func() {
 		if err != nil {
 			c.Stop()
@@ -86,7 +95,7 @@ func Start(ctx context.Context, opts Options) (_ *Cluster, err error) {
 }
 
 // prepare makes what the servers need to start.
-func prepare(opts Options, binary string) (*Cluster, error) {
+func prepare(opts Options, binary string, addresses ports) (*Cluster, error) {
 	config, err := filepath.Abs(filepath.Join(opts.Config, "nats.conf"))
 	if err != nil {
 		return nil, err
@@ -111,10 +120,6 @@ func prepare(opts Options, binary string) (*Cluster, error) {
 		c.certs = &certs
 		config = filepath.Join(filepath.Dir(config), "nats-tls.conf")
 		common = append(common, "ENACT_TLS_CERT="+certs.Cert, "ENACT_TLS_KEY="+certs.Key, "ENACT_TLS_CA="+certs.CA)
-	}
-	addresses, err := addresses(opts.FreePorts)
-	if err != nil {
-		return nil, err
 	}
 	common = append(common, "ENACT_ROUTES="+Routes(c.secrets, addresses.routes[:]))
 	for i, name := range Names {
@@ -147,26 +152,18 @@ func Routes(s Secrets, addresses []string) string {
 
 type ports struct{ clients, routes, monitors [len(Names)]string }
 
-func addresses(free bool) (p ports, err error) {
-	lists := []*[len(Names)]string{&p.clients, &p.routes, &p.monitors}
-	var numbers []int
-	if free {
-		if numbers, err = freeport.Find(len(lists) * len(Names)); err != nil {
-			return p, err
-		}
-	} else {
-		for _, base := range []int{clientPort, routePort, monitorPort} {
-			for i := range Names {
-				numbers = append(numbers, base+i)
-			}
-		}
-	}
-	for l, list := range lists {
+func addresses(reserved *freeport.Reservation) (p ports) {
+	bases := []int{clientPort, routePort, monitorPort}
+	for l, list := range []*[len(Names)]string{&p.clients, &p.routes, &p.monitors} {
 		for i := range list {
-			list[i] = fmt.Sprintf("127.0.0.1:%d", numbers[l*len(Names)+i])
+			port := bases[l] + i
+			if reserved != nil {
+				port = reserved.Ports[l*len(Names)+i]
+			}
+			list[i] = fmt.Sprintf("127.0.0.1:%d", port)
 		}
 	}
-	return p, nil
+	return p
 }
 
 // EnsureStream makes the log's streams of the shared account where they are missing.
@@ -215,6 +212,7 @@ func (c *Cluster) Stop() {
 			n.process.Stop()
 		}
 	}
+	c.reserved.Release()
 }
 
 // PID returns the id of the server's process.

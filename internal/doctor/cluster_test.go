@@ -20,10 +20,11 @@ import (
 // cluster starts three servers with a system account; each has the further configuration.
 func cluster(t *testing.T, further string) []*server.Server {
 	t.Helper()
-	ports, err := freeport.Find(3)
+	ports, err := freeport.Reserve(3)
 	require.NoError(t, err)
+	t.Cleanup(ports.Release)
 	var routes []string
-	for _, port := range ports {
+	for _, port := range ports.Ports {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", port))
 	}
 	confs := make([]string, 3)

@@ -1,4 +1,4 @@
-// Package freeport finds ports for servers that must be told theirs before they start.
+// Package freeport reserves ports for servers that must be told theirs before they start.
 package freeport
 
 import (
@@ -6,94 +6,67 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"sync"
 )
 
 // Ports are taken from below those that systems give to outgoing connections (Linux from
-// 32768, others from 49152): between the search and the server's start nobody gets one of
-// these by chance.
+// 32768, others from 49152), in blocks. Whoever listens on a block's first port has the
+// block: no other user of this package, in this process or another, takes one of its ports
+// before a server listens on it, or while that server is down to be started again.
 const (
 	first = 20_000
 	last  = 32_000
+	block = 16
 )
-
-// Processes that use this package share the ports by blocks. Who listens on a block's first
-// port has the block, until it ends: nobody else takes one of its ports before a server
-// listens on it, or while that server is down to be started again.
-const block = 100
 
 // ErrNone is returned when too many ports are in use.
 var ErrNone = errors.New("freeport: no free ports")
 
-// reserved are the ports of the blocks that this process has, in the order in which they are
-// looked at. Two servers that are started at once never get the same.
-var reserved struct {
-	mu    sync.Mutex
-	ports []int
-	next  int            // of ports; they are looked at again when no other block is free
-	held  []net.Listener // on the first ports of the blocks, until the process ends
+// Reservation is a set of ports of 127.0.0.1 on which nobody else listened when it was made.
+type Reservation struct {
+	Ports  []int // all different
+	blocks []net.Listener
 }
 
-// Find returns n different ports of 127.0.0.1 that nobody listens on just now.
-func Find(n int) ([]int, error) {
-	if n > last-first {
+// Reserve reserves n ports until they are released or the process ends.
+func Reserve(n int) (*Reservation, error) {
+	r := new(Reservation)
+	for _, i := range rand.Perm((last - first) / block) {
+		if len(r.Ports) >= n {
+			break
+		}
+		r.take(first+i*block, n)
+	}
+	if len(r.Ports) < n {
+		r.Release()
 		return nil, ErrNone
 	}
-	reserved.mu.Lock()
-	defer reserved.mu.Unlock()
-	var held []net.Listener // until all are found, so that they differ
-	defer func() {
-		for _, l := range held {
+	return r, nil
+}
+
+// take takes the block that begins at start, if nobody has it, and of its ports as many as are
+// free and wanted.
+func (r *Reservation) take(start, n int) {
+	l, err := listen(start)
+	if err != nil {
+		return
+	}
+	r.blocks = append(r.blocks, l)
+	for port := start + 1; port < start+block && len(r.Ports) < n; port++ {
+		if l, err := listen(port); err == nil {
 			_ = l.Close()
+			r.Ports = append(r.Ports, port)
 		}
-	}()
-	ports := make([]int, 0, n)
-	for range 20*n + block {
-		if len(ports) == n {
-			return ports, nil
-		}
-		port, ok := next()
-		if !ok {
-			return nil, ErrNone
-		}
-		l, err := listen(port)
-		if err != nil {
-			continue
-		}
-		held, ports = append(held, l), append(ports, port)
 	}
-	return nil, ErrNone
 }
 
-// next returns the next port to look at, for the one who holds the mutex; ok is false if
-// there is none.
-func next() (port int, ok bool) {
-	if reserved.next == len(reserved.ports) && !reserve() {
-		reserved.next = 0
+// Release lets others have the ports. It may be called more than once, and on nil.
+func (r *Reservation) Release() {
+	if r == nil {
+		return
 	}
-	if len(reserved.ports) == 0 {
-		return 0, false
+	for _, l := range r.blocks {
+		_ = l.Close()
 	}
-	reserved.next++
-	return reserved.ports[reserved.next-1], true
-}
-
-// reserve takes another block, for the one who holds the mutex, and returns false if none is
-// free.
-func reserve() bool {
-	for _, i := range rand.Perm((last - first) / block) {
-		start := first + i*block
-		l, err := listen(start)
-		if err != nil {
-			continue
-		}
-		reserved.held = append(reserved.held, l)
-		for port := start + 1; port < start+block; port++ {
-			reserved.ports = append(reserved.ports, port)
-		}
-		return true
-	}
-	return false
 }
 
 func listen(port int) (net.Listener, error) {

@@ -6,7 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"strings"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,16 +16,19 @@ import (
 	"github.com/enactlog/enact/internal/natstest"
 )
 
-func TestFind(t *testing.T) {
+const most = 3000 // ports, about a quarter of all: those of other tests are left
+
+func TestReserve(t *testing.T) {
 	var failed error
-	// Another process may take one of them in between, but not time and again.
+	// A program that does not ask may take one of them in between, but not time and again.
 	natstest.Eventually(t, time.Minute, func() bool {
-		ports, err := freeport.Find(50)
+		r, err := freeport.Reserve(50)
 		require.NoError(t, err)
-		require.Len(t, ports, 50)
+		defer r.Release()
+		require.Len(t, r.Ports, 50)
 		failed = nil
 		seen := make(map[int]bool)
-		for _, port := range ports {
+		for _, port := range r.Ports {
 			require.False(t, seen[port])
 			seen[port] = true
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -37,38 +40,49 @@ func TestFind(t *testing.T) {
 		}
 		return failed == nil
 	}, func() string { return failed.Error() })
-	_, err := freeport.Find(20_000)
-	require.ErrorIs(t, err, freeport.ErrNone)
 }
 
-// A process keeps what it has found, also while nobody listens there.
-func TestProcessesFindDifferentPorts(t *testing.T) {
-	const mine, theirs = 8, 40 // blocks of ports, some at a time
-	find := func(blocks int) map[string]bool {
-		found := make(map[string]bool)
-		for range blocks {
-			ports, err := freeport.Find(90)
-			require.NoError(t, err)
-			for _, port := range ports {
-				found[fmt.Sprint(port)] = true
-			}
-		}
-		require.Len(t, found, 90*blocks)
-		return found
-	}
+// What a reservation that fails had taken by then is free again.
+func TestReserveTooMany(t *testing.T) {
+	_, err := freeport.Reserve(20_000)
+	require.ErrorIs(t, err, freeport.ErrNone)
+	r, err := freeport.Reserve(most)
+	require.NoError(t, err)
+	r.Release()
+	r.Release()
+}
+
+// Nobody gets what somebody has reserved, also while nobody listens there: not in the same
+// process, and not in another one.
+func TestReservationsDiffer(t *testing.T) {
 	const child = "ENACT_TEST_FREEPORT"
+	r, err := freeport.Reserve(most)
+	require.NoError(t, err)
+	defer r.Release()
 	if os.Getenv(child) != "" {
-		fmt.Println(find(theirs))
+		fmt.Println(r.Ports)
 		return
 	}
-	ports := find(mine)
+	taken := make(map[int]bool)
+	for _, port := range r.Ports {
+		taken[port] = true
+	}
+	again, err := freeport.Reserve(most)
+	require.NoError(t, err)
+	for _, port := range again.Ports {
+		require.False(t, taken[port], "port %d is found twice", port)
+	}
+	again.Release()
+
 	other := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
 	other.Env = append(os.Environ(), child+"=1")
 	out, err := other.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	found := regexp.MustCompile(`[0-9]+:true`).FindAllString(string(out), -1)
-	require.Len(t, found, 90*theirs)
-	for _, port := range found {
-		require.False(t, ports[strings.TrimSuffix(port, ":true")], "port %s is found twice", port)
+	found := regexp.MustCompile(`\b\d{5}\b`).FindAllString(string(out), -1)
+	require.Len(t, found, most)
+	for _, text := range found {
+		port, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		require.False(t, taken[port], "port %d is found twice", port)
 	}
 }

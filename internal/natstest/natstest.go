@@ -358,12 +358,13 @@ func Eventually(tb testing.TB, timeout time.Duration, cond func() bool, why func
 	}
 }
 
-// freePorts returns ports of 127.0.0.1 that nobody uses just now.
+// freePorts returns ports of 127.0.0.1 that are the test's until it ends.
 func freePorts(tb testing.TB, n int) []int {
 	tb.Helper()
-	ports, err := freeport.Find(n)
+	r, err := freeport.Reserve(n)
 	check(tb, err)
-	return ports
+	tb.Cleanup(r.Release)
+	return r.Ports
 }
 
 func tail(path string) string {

@@ -18,6 +18,7 @@ import (
 // loopback: replication without its hardware, for development and tests.
 type Cluster struct {
 	servers []*Server
+	ports   *freeport.Reservation // of the routes
 }
 
 // StartCluster starts n servers, 3 or 5, that keep their streams in dir/n1, dir/n2,
@@ -31,16 +32,16 @@ func StartCluster(ctx context.Context, dir string, n int, opts ...Option) (*Clus
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freeport.Find(n)
+	ports, err := freeport.Reserve(n)
 	if err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)
 	}
 	routes := make([]string, n)
-	for i, port := range ports {
+	for i, port := range ports.Ports {
 		routes[i] = fmt.Sprintf("nats://127.0.0.1:%d", port)
 	}
-	c := &Cluster{}
-	for i, port := range ports {
+	c := &Cluster{ports: ports}
+	for i, port := range ports.Ports {
 		node := filepath.Join(dir, fmt.Sprintf("n%d", i+1))
 		o := cfg.serverOptions(node)
 		o.ServerName = fmt.Sprintf("enact-embedded-n%d", i+1)
@@ -98,5 +99,6 @@ func (c *Cluster) Shutdown(ctx context.Context) error {
 	for _, s := range c.servers {
 		errs = append(errs, s.Shutdown(ctx))
 	}
+	c.ports.Release()
 	return errors.Join(errs...)
 }
