@@ -76,15 +76,11 @@ func (tr *trial) last() {
 		return
 	}
 	tr.rule.Times = everyFrame
-	asked := 0
-	for _, class := range tr.steps {
-		if class == faultnet.LeaderGet {
-			asked++ // what comes before the record is answered
-		}
-	}
 	if tr.rule.At.Class != faultnet.LeaderGet {
+		// What is asked before the loss is answered, however often it has to be asked.
 		tr.lasting = []faultnet.Rule{{
-			At: faultnet.Point{Direction: faultnet.Reply, Class: faultnet.LeaderGet}, Nth: asked + 1, Times: everyFrame, Fault: faultnet.Drop,
+			At: faultnet.Point{Direction: faultnet.Reply, Class: faultnet.LeaderGet}, Nth: 1, Times: everyFrame, Fault: faultnet.Drop,
+			Behind: tr.rule.At,
 		}}
 	}
 }

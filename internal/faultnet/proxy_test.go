@@ -46,6 +46,9 @@ func (p *peer) ends() {
 	require.Equal(p.t, io.EOF, err)
 }
 
+// patience bounds what must come. Nothing but a failure takes so long, on whatever machine.
+const patience = time.Minute
+
 // through returns a proxy under a schedule and the two ends of a connection.
 func through(t *testing.T, rules ...Rule) (p *Proxy, client, server *peer) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -63,7 +66,7 @@ func through(t *testing.T, rules ...Rule) (p *Proxy, client, server *peer) {
 	require.NoError(t, err)
 	peers := []*peer{}
 	for _, conn := range []net.Conn{out, in} {
-		require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 		t.Cleanup(func() { _ = conn.Close() })
 		peers = append(peers, &peer{t: t, conn: conn, r: bufio.NewReader(conn)})
 	}
@@ -94,7 +97,7 @@ func TestDelayKeepsTheOrder(t *testing.T) {
 }
 
 func TestReorderLetsLaterFramesPass(t *testing.T) {
-	_, client, server := through(t, Rule{At: requests, Nth: 1, Fault: Reorder, Wait: time.Minute})
+	_, client, server := through(t, Rule{At: requests, Nth: 1, Fault: Reorder, Wait: time.Hour})
 	client.send(publish(1), publish(2), publish(3), publish(4), publish(5), publish(6))
 	server.gets(publish(2), publish(3), publish(4), publish(5), publish(1), publish(6))
 }
@@ -151,7 +154,7 @@ func TestDenyReplacesTheAnswerOfAGet(t *testing.T) {
 
 // What is under way when the sender leaves arrives all the same.
 func TestHeldFramesOutliveTheirSender(t *testing.T) {
-	_, client, server := through(t, Rule{At: requests, Nth: 1, Fault: Reorder, Wait: time.Minute})
+	_, client, server := through(t, Rule{At: requests, Nth: 1, Fault: Reorder, Wait: time.Hour})
 	client.send(publish(1))
 	require.NoError(t, client.conn.Close())
 	server.gets(publish(1))
@@ -226,7 +229,7 @@ func TestNATSThroughTheProxy(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
 	reconnected := make(chan struct{}, 1)
-	nc, err := nats.Connect(p.URL(), nats.IgnoreDiscoveredServers(), nats.MaxReconnects(-1),
+	nc, err := nats.Connect(p.URL(), nats.IgnoreDiscoveredServers(), nats.MaxReconnects(-1), nats.Timeout(patience),
 		nats.ReconnectWait(5*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.ReconnectHandler(func(*nats.Conn) { reconnected <- struct{}{} }))
 	require.NoError(t, err)
@@ -236,12 +239,12 @@ func TestNATSThroughTheProxy(t *testing.T) {
 	defer func() { require.NoError(t, sub.Unsubscribe()) }()
 	for _, size := range []int{0, 1, 100_000, 4 << 20} {
 		sent := []byte(strings.Repeat("x", size))
-		m, err := nc.Request("echo", sent, 10*time.Second)
+		m, err := nc.Request("echo", sent, patience)
 		require.NoError(t, err)
 		require.Len(t, m.Data, size)
 	}
 	p.Cut(20 * time.Millisecond)
 	<-reconnected
-	_, err = nc.Request("echo", []byte("again"), 10*time.Second)
+	_, err = nc.Request("echo", []byte("again"), patience)
 	require.NoError(t, err)
 }

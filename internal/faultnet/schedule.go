@@ -49,6 +49,9 @@ type Rule struct {
 	Nth   int // of the frames at that point, from 1
 	Times int // of how many frames in a row from there; 0: one
 	Fault Fault
+	// Behind is a point: the rule holds once a frame has met a fault there. The zero Point: it
+	// holds from the beginning. What comes before that counts for Nth all the same.
+	Behind Point
 	Gap   int           // of Reorder and Echo: later frames to wait for; 0: 4
 	Wait  time.Duration // of faults that wait, 0: Config.Longest; after a cut, how long connections are refused
 }
@@ -81,6 +84,7 @@ type Schedule struct {
 
 type sequence struct {
 	n   int
+	met bool // a frame has met a fault
 	rng *rand.Rand
 }
 
@@ -126,7 +130,8 @@ func (s *Schedule) next(at Point) decision {
 	dice, gap, long := q.rng.Float64(), 1+q.rng.IntN(longestGap), q.rng.IntN(2) == 0
 	wait, refuse := q.rng.Float64(), time.Duration(q.rng.Float64()*float64(refusal))
 	for _, r := range s.cfg.Rules {
-		if r.At == at && q.n >= r.Nth && q.n < r.Nth+max(r.Times, 1) {
+		if r.At == at && q.n >= r.Nth && q.n < r.Nth+max(r.Times, 1) && s.holds(r) {
+			q.met = true
 			d := decision{fault: r.Fault, gap: r.Gap, wait: r.Wait, refuse: r.Wait}
 			if d.gap == 0 {
 				d.gap = longestGap
@@ -143,9 +148,18 @@ func (s *Schedule) next(at Point) decision {
 	}
 	for f := Pass + 1; f < faults; f++ {
 		if dice -= s.cfg.Rates[at][f]; dice < 0 {
-			d.fault = f
+			d.fault, q.met = f, true
 			return d
 		}
 	}
 	return decision{}
+}
+
+// holds reports whether the rule holds already. It is for the one who holds the mutex.
+func (s *Schedule) holds(r Rule) bool {
+	if r.Behind == (Point{}) {
+		return true
+	}
+	q := s.points[r.Behind]
+	return q != nil && q.met
 }

@@ -73,6 +73,28 @@ func TestRulesNameFrames(t *testing.T) {
 	require.Equal(t, []Fault{Pass, Pass, Drop, Pass, Delay, Delay, Pass, Pass}, got)
 }
 
+// A rule that stands behind another point waits until a frame has met a fault there.
+func TestRulesStandBehindFaults(t *testing.T) {
+	first, then := Point{Request, RecordPublish}, Point{Reply, LeaderGet}
+	s := NewSchedule(Config{Rules: []Rule{
+		{At: first, Nth: 2, Fault: Delay},
+		{At: then, Nth: 1, Times: 100, Fault: Drop, Behind: first},
+	}})
+	require.Equal(t, Pass, s.next(then).fault)
+	require.Equal(t, Pass, s.next(first).fault)
+	require.Equal(t, Pass, s.next(then).fault)
+	require.Equal(t, Delay, s.next(first).fault)
+	require.Equal(t, Drop, s.next(then).fault)
+	require.Equal(t, Pass, s.next(first).fault)
+	require.Equal(t, Drop, s.next(then).fault)
+
+	all := map[Point]Rates{first: {Drop: 1}}
+	s = NewSchedule(Config{Rates: all, Rules: []Rule{{At: then, Nth: 1, Times: 100, Fault: Drop, Behind: first}}})
+	require.Equal(t, Pass, s.next(then).fault)
+	s.next(first)
+	require.Equal(t, Drop, s.next(then).fault, "a fault by chance is one, too")
+}
+
 func TestNoScheduleNoFaults(t *testing.T) {
 	var s *Schedule
 	require.Equal(t, decision{}, s.next(Point{Request, RecordPublish}))
