@@ -2,7 +2,9 @@ package jetstore
 
 import (
 	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -10,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/natstest"
 )
 
 // makeAgain deletes the streams of a log and makes them again.
 func makeAgain(t *testing.T, nc *nats.Conn) {
 	t.Helper()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
 	for _, name := range []string{DefaultStream, DefaultStream + indexSuffix} {
 		require.NoError(t, js.DeleteStream(t.Context(), name))
@@ -37,6 +40,27 @@ func attemptOf(t *testing.T, s *Store) *attempt {
 	return g.attempt
 }
 
+// settled returns what the leader says of an attempt, which is asked again where it has not
+// answered in the time of a request.
+func settled(t *testing.T, s *Store, a *attempt) (may verdict, err error) {
+	t.Helper()
+	natstest.Eventually(t, time.Minute, func() bool {
+		_, may, err = s.settle(t.Context(), a, errNoAnswer)
+		return may != ask
+	}, func() string { return fmt.Sprintf("nothing is said of the attempt: %v", err) })
+	return may, err
+}
+
+// arrives is the arrival of a copy of the attempt, however late. It returns what the server
+// says to it.
+func arrives(t *testing.T, s *Store, a *attempt) error {
+	t.Helper()
+	reply, err := s.asks.roundTrip(t.Context(), a.messages[0], time.Minute)
+	require.NoError(t, err)
+	_, err = parseAck(reply.Data, s.cfg.stream)
+	return err
+}
+
 // openAgain opens another store on the connection of s.
 func openAgain(t *testing.T, s *Store) *Store {
 	t.Helper()
@@ -56,12 +80,11 @@ func TestAttemptInAStreamMadeAgainUnnoticed(t *testing.T) {
 
 	a := attemptOf(t, s)
 	require.NotZero(t, a.predecessor)
-	_, may, err := s.settle(t.Context(), a, errNoAnswer)
+	may, err := settled(t, s, a)
 	require.Equal(t, send, may, "%v", err)
 	require.NotErrorIs(t, err, errOvertaken)
-	_, err = s.asks.publish(t.Context(), s.cfg.stream, a.messages[0]) // a copy that was late
-	require.NoError(t, err)
-	_, may, err = s.settle(t.Context(), a, errNoAnswer)
+	require.NoError(t, arrives(t, s, a), "a copy that was late")
+	may, err = settled(t, s, a)
 	require.NoError(t, err)
 	require.Equal(t, done, may)
 }
@@ -73,10 +96,10 @@ func TestAttemptBehindARecordOfAFormerStream(t *testing.T) {
 	require.NoError(t, err)
 	a := attemptOf(t, s)
 	makeAgain(t, s.asks.nc)
-	_, may, err := s.settle(t.Context(), a, errNoAnswer)
+	may, err := settled(t, s, a)
 	require.ErrorIs(t, err, errOvertaken)
 	require.Equal(t, done, may)
-	_, err = s.asks.publish(t.Context(), s.cfg.stream, a.messages[0])
+	err = arrives(t, s, a)
 	require.True(t, hasCode(err, 10071), "%v", err)
 }
 
@@ -88,12 +111,11 @@ func TestCreationInAStreamMadeAgain(t *testing.T) {
 	a := attemptOf(t, s)
 	require.Zero(t, a.predecessor)
 	makeAgain(t, s.asks.nc)
-	_, may, err := s.settle(t.Context(), a, errNoAnswer)
+	may, err := settled(t, s, a)
 	require.Equal(t, send, may, "%v", err)
 	require.NotErrorIs(t, err, errOvertaken)
-	_, err = s.asks.publish(t.Context(), s.cfg.stream, a.messages[0])
-	require.NoError(t, err)
-	_, may, err = s.settle(t.Context(), a, errNoAnswer)
+	require.NoError(t, arrives(t, s, a))
+	may, err = settled(t, s, a)
 	require.NoError(t, err)
 	require.Equal(t, done, may)
 	list, err := openAgain(t, s).ListExecutions(t.Context(), "acme", 10, 0)
@@ -144,7 +166,7 @@ func TestAttemptOfACommitThatBeganAgain(t *testing.T) {
 func TestAttemptBehindAnotherRecordAtThePositionOfItsPredecessor(t *testing.T) {
 	s := openInside(t, "")
 	byHand := func() {
-		js, err := jetstream.New(s.asks.nc)
+		js, err := jetstream.New(s.asks.nc, jetstream.WithDefaultTimeout(time.Minute))
 		require.NoError(t, err)
 		for _, name := range []string{DefaultStream, DefaultStream + indexSuffix} {
 			stream, err := js.Stream(t.Context(), name)

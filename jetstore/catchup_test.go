@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -60,7 +61,7 @@ func (c *catchUp) pass(m *nats.Msg) {
 	case name == "STREAM.INFO.ENACT":
 		// A leader's information may name a position within a batch that it is storing.
 		go func() {
-			if answer, err := c.nc.Request(subject, m.Data, nats.DefaultTimeout); err == nil {
+			if answer, err := c.nc.Request(subject, m.Data, time.Minute); err == nil {
 				_ = m.Respond(lastSequence.ReplaceAll(answer.Data, fmt.Appendf(nil, `"last_seq":%d`, upTo)))
 			}
 		}()
@@ -86,7 +87,7 @@ func TestReplicaHasPartOfABatch(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(6), receipt.Last)
 
-	raw, err := nats.Connect("", srv.InProcess())
+	raw, err := nats.Connect("", srv.InProcess(), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(raw.Close)
 	c := startCatchUp(t, raw)

@@ -43,13 +43,15 @@ func startFaultServer(t *testing.T) *faultServer {
 	srv, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(-1))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
-	nc, err := nats.Connect(srv.ClientURL())
+	ctx, cancel := context.WithTimeout(t.Context(), mendTime)
+	defer cancel()
+	nc, err := nats.Connect(srv.ClientURL(), nats.Timeout(mendTime))
 	require.NoError(t, err)
 	defer nc.Close()
-	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithMemoryStorage()))
+	require.NoError(t, jetstore.EnsureStream(ctx, nc, jetstore.WithMemoryStorage()))
 	fs := &faultServer{address: strings.TrimPrefix(srv.ClientURL(), "nats://")}
 	for _, s := range []**jetstore.Store{&fs.resolver, &fs.observer} {
-		*s, err = jetstore.Connect(t.Context(), srv.ClientURL(), jetstore.WithMemoryStorage())
+		*s, err = jetstore.Connect(ctx, srv.ClientURL(), jetstore.WithMemoryStorage())
 		require.NoError(t, err)
 		t.Cleanup(func() { shutDown(t, *s) })
 	}

@@ -19,7 +19,7 @@ import (
 func openInside(t *testing.T, extra string, opts ...Option) *Store {
 	t.Helper()
 	srv := natstest.Start(t, natstest.Options{NoSync: true, Extra: extra})
-	nc, err := nats.Connect(srv.URL())
+	nc, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	require.NoError(t, EnsureStream(t.Context(), nc))
