@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,7 +68,7 @@ func TestRecordsKeepTheirLimit(t *testing.T) {
 // beyond what the codec decodes it is refused, and nothing is stored.
 func TestEventThatFitsWhenCompressed(t *testing.T) {
 	wide := newZstd(t, codec.MaxDecoded(20<<20))
-	s := embedded.ForTest(t, embedded.WithMemoryStorage(), embedded.WithStore(jetstore.WithCodec(wide)))
+	s := embedded.ForTest(t, embedded.WithMemoryStorage(), embedded.WithStore(jetstore.WithCodec(wide), jetstore.WithTimeout(5*time.Minute)))
 	ctx := t.Context()
 	run := s.Execution("acme", "e")
 	large := enact.ExecutionPaused{Reason: strings.Repeat("0123456789abcdef", embedded.MaxPayload/8)}

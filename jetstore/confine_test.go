@@ -27,6 +27,13 @@ const (
 	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject" // where the server looks instead
 )
 
+// authorization makes the configuration of a server's users, who have time to say who they are:
+// of its own a server gives them two seconds.
+func authorization(t *testing.T, list map[string]jetstore.Permissions) string {
+	t.Helper()
+	return "authorization {\ntimeout: 60\n" + users(t, list) + "}\n"
+}
+
 // With a stream for each tenant, everything of another tenant is refused that a request
 // or a subscription names: every request of the JetStream API, and every subject.
 func TestStreamPerTenantConfines(t *testing.T) {
@@ -38,7 +45,7 @@ func TestStreamPerTenantConfines(t *testing.T) {
 		"a-reader": permissionsFor(t, jetstore.RoleReader, "a", apart),
 	}
 	srv := natstest.Start(t, natstest.Options{
-		Extra: "authorization {\n" + users(t, perms) + "}\n", NATS: []nats.Option{nats.UserInfo("operator", password)},
+		Extra: authorization(t, perms), NATS: []nats.Option{nats.UserInfo("operator", password)},
 	})
 	b := operatorOf(t, srv, "operator", apart)
 	for _, tenant := range []enact.TenantID{"a", "b"} {
@@ -97,39 +104,52 @@ func TestInboxPrefixIsMissing(t *testing.T) {
 	few.Subscribe = []string{"few.*.1.*"} // the first inbox of a connection
 	perms["few"] = few
 	srv := natstest.Start(t, natstest.Options{
-		Extra: "authorization {\n" + users(t, perms) + "}\n", NATS: []nats.Option{nats.UserInfo("operator", password)},
+		Extra: authorization(t, perms), NATS: []nats.Option{nats.UserInfo("operator", password)},
 	})
-	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password))
+	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	defer nc.Close()
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 
 	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	_, err = jetstore.Connect(t.Context(), srv.URL(), jetstore.WithNATS(nats.UserInfo("a", password), quiet))
+	_, err = jetstore.Connect(patiently(t), srv.URL(), jetstore.WithNATS(nats.UserInfo("a", password), quiet))
 	require.ErrorIs(t, err, enact.ErrNotPermitted)
 	require.ErrorContains(t, err, "inbox prefix")
 	require.ErrorContains(t, err, `"_INBOX.`)
 
-	s, err := jetstore.Connect(t.Context(), srv.URL(), jetstore.WithNATS(nats.UserInfo("few", password), nats.CustomInboxPrefix("few"), quiet))
-	require.NoError(t, err)
+	var s *jetstore.Store
+	ids := make([]enact.ExecutionID, 4)
+	// begin makes a store and, one after another, for which the first inbox is enough, executions.
+	begin := func() (err error) {
+		s, err = jetstore.Connect(patiently(t), srv.URL(), jetstore.WithNATS(nats.UserInfo("few", password), nats.CustomInboxPrefix("few"), quiet))
+		if err != nil {
+			return err
+		}
+		for i := range ids {
+			ids[i] = enact.NewExecutionID()
+			if _, err := s.Append(t.Context(), ids[i], "a", enact.ExecutionStarted{}); err != nil {
+				return errors.Join(err, s.Shutdown(context.Background()))
+			}
+		}
+		return nil
+	}
+	// A request that is not answered in time costs the first inbox: then another store begins.
+	natstest.Eventually(t, 3*time.Minute, func() bool {
+		err = begin()
+		return err == nil
+	}, func() string { return err.Error() })
 	defer func() { require.NoError(t, s.Shutdown(context.Background())) }()
 	var appends sync.WaitGroup
-	errs := make([]error, 4)
-	for i := range errs { // one after another: the first inbox is enough
-		_, err := s.Append(t.Context(), enact.ExecutionID(fmt.Sprint(i)), "a", enact.ExecutionStarted{})
-		require.NoError(t, err)
-	}
-	for i := range errs {
-		appends.Go(func() {
-			_, errs[i] = s.Append(t.Context(), enact.ExecutionID(fmt.Sprint(i)), "a", enact.ExecutionResumed{})
-		})
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		appends.Go(func() { _, errs[i] = s.Append(t.Context(), id, "a", enact.ExecutionResumed{}) })
 	}
 	appends.Wait()
 	all, err := jetstore.Open(t.Context(), nc)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, all.Shutdown(context.Background())) }()
 	for i, err := range errs {
-		latest, _, loadErr := all.LatestSequence(t.Context(), enact.ExecutionID(fmt.Sprint(i)))
+		latest, _, loadErr := all.LatestSequence(t.Context(), ids[i])
 		require.NoError(t, loadErr)
 		if !errors.Is(err, enact.ErrUnknownOutcome) {
 			require.Equal(t, err == nil, latest == 2, "%v", err)
@@ -147,9 +167,9 @@ func TestSharedStreamConfinesWritesAlone(t *testing.T) {
 		"a-reader": permissionsFor(t, jetstore.RoleReader, "a"),
 	}
 	srv := natstest.Start(t, natstest.Options{
-		Extra: "authorization {\n" + users(t, perms) + "}\n", NATS: []nats.Option{nats.UserInfo("operator", password)},
+		Extra: authorization(t, perms), NATS: []nats.Option{nats.UserInfo("operator", password)},
 	})
-	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password))
+	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	defer nc.Close()
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
@@ -211,7 +231,7 @@ func TestAnswersAreNotConfined(t *testing.T) {
 		"a":        permissionsFor(t, jetstore.RoleWriter, "a", apart),
 	}
 	srv := natstest.Start(t, natstest.Options{
-		Extra: "authorization {\n" + users(t, perms) + "}\n", NATS: []nats.Option{nats.UserInfo("operator", password)},
+		Extra: authorization(t, perms), NATS: []nats.Option{nats.UserInfo("operator", password)},
 	})
 	b := operatorOf(t, srv, "operator", apart)
 	for _, tenant := range []enact.TenantID{"a", "b"} {
@@ -225,7 +245,7 @@ func TestAnswersAreNotConfined(t *testing.T) {
 	require.NoError(t, in.nc.Flush())
 	stream, err := b.js.Stream(t.Context(), b.stream)
 	require.NoError(t, err)
-	natstest.Eventually(t, 5*time.Second, func() bool {
+	natstest.Eventually(t, time.Minute, func() bool {
 		info, err := stream.Info(t.Context())
 		require.NoError(t, err)
 		return info.State.Msgs > 1
@@ -244,9 +264,9 @@ func TestForgeryOnASharedStream(t *testing.T) {
 		"a":        permissionsFor(t, jetstore.RoleWriter, "a"),
 	}
 	srv := natstest.Start(t, natstest.Options{
-		Extra: "authorization {\n" + users(t, perms) + "}\n", NATS: []nats.Option{nats.UserInfo("operator", password)},
+		Extra: authorization(t, perms), NATS: []nats.Option{nats.UserInfo("operator", password)},
 	})
-	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password))
+	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	defer nc.Close()
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
@@ -254,7 +274,7 @@ func TestForgeryOnASharedStream(t *testing.T) {
 	b.fill(t, "ENACT", "ENACT_INDEX")
 	in := intrude(t, srv, "a", perms["a"].InboxPrefix)
 
-	last, err := in.nc.Request("$JS.API.DIRECT.GET.ENACT", []byte(`{"last_by_subj":"enact.b.private"}`), 5*time.Second)
+	last, err := in.nc.Request("$JS.API.DIRECT.GET.ENACT", []byte(`{"last_by_subj":"enact.b.private"}`), time.Minute)
 	require.NoError(t, err)
 	position, err := strconv.ParseUint(last.Header.Get("Nats-Sequence"), 10, 64)
 	require.NoError(t, err)
@@ -270,7 +290,7 @@ func TestForgeryOnASharedStream(t *testing.T) {
 	require.NoError(t, err)
 	m.Header[headerExpectedSubject] = []string{m.Subject}
 	m.Subject = "enact.a.mould"
-	ack, err := in.nc.RequestMsg(m, 5*time.Second)
+	ack, err := in.nc.RequestMsg(m, time.Minute)
 	require.NoError(t, err)
 	var stored struct {
 		Seq uint64 `json:"seq"`
@@ -289,7 +309,7 @@ func TestAccountPerTenant(t *testing.T) {
 	config := strings.NewReplacer("acme-", "a-", "globex-", "b-", "50GB", "1GB").Replace(guarantees(t, "nats-accounts"))
 	srv := natstest.Start(t, natstest.Options{Extra: config, NATS: []nats.Option{nats.UserInfo("a-operator", password)}})
 	for _, user := range []string{"a-operator", "b-operator"} {
-		nc, err := nats.Connect(srv.URL(), nats.UserInfo(user, password))
+		nc, err := nats.Connect(srv.URL(), nats.UserInfo(user, password), nats.Timeout(time.Minute))
 		require.NoError(t, err)
 		require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 		nc.Close()

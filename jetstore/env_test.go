@@ -1,11 +1,13 @@
 package jetstore_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
@@ -37,6 +39,15 @@ func saveContext(t *testing.T, dir, name string, settings map[string]any) string
 	return file
 }
 
+// patiently returns a context for whoever connects: without a deadline the client gives a server
+// two seconds.
+func patiently(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // The environment, and contexts of the nats CLI, say where the log is and who asks.
 func TestFromEnv(t *testing.T) {
 	user, err := nkeys.CreateUser()
@@ -49,12 +60,12 @@ func TestFromEnv(t *testing.T) {
 	require.NoError(t, os.WriteFile(seedFile, seed, 0o600))
 	srv := natstest.Start(t, natstest.Options{
 		NoSync: true, NATS: []nats.Option{nats.UserInfo("u", "p")},
-		Extra: fmt.Sprintf(`authorization { users: [ { user: u, password: p }, { nkey: %s, permissions: { subscribe: "inbox.>", publish: ">" } } ] }`, public),
+		Extra: fmt.Sprintf(`authorization { timeout: 60, users: [ { user: u, password: p }, { nkey: %s, permissions: { subscribe: "inbox.>", publish: ">" } } ] }`, public),
 	})
-	tokens := natstest.Start(t, natstest.Options{NoSync: true, Extra: "authorization { token: secret }\n", NATS: []nats.Option{nats.Token("secret")}})
+	tokens := natstest.Start(t, natstest.Options{NoSync: true, Extra: "authorization { timeout: 60, token: secret }\n", NATS: []nats.Option{nats.Token("secret")}})
 	for _, nc := range []func() (*nats.Conn, error){
-		func() (*nats.Conn, error) { return nats.Connect(srv.URL(), nats.UserInfo("u", "p")) },
-		func() (*nats.Conn, error) { return nats.Connect(tokens.URL(), nats.Token("secret")) },
+		func() (*nats.Conn, error) { return nats.Connect(srv.URL(), nats.UserInfo("u", "p"), nats.Timeout(time.Minute)) },
+		func() (*nats.Conn, error) { return nats.Connect(tokens.URL(), nats.Token("secret"), nats.Timeout(time.Minute)) },
 	} {
 		nc, err := nc()
 		require.NoError(t, err)
@@ -89,7 +100,7 @@ func TestFromEnv(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			setEnv(t, tc.env)
-			s, err := jetstore.FromEnv(t.Context(), tc.opts...)
+			s, err := jetstore.FromEnv(patiently(t), tc.opts...)
 			require.NoError(t, err)
 			defer shutDown(t, s)
 			_, err = s.Append(t.Context(), enact.NewExecutionID(), "t", note(1))
@@ -116,7 +127,7 @@ func TestFromEnv(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			setEnv(t, tc.env)
-			_, err := jetstore.FromEnv(t.Context())
+			_, err := jetstore.FromEnv(patiently(t))
 			require.Error(t, err)
 			require.ErrorContains(t, err, tc.says)
 			require.NotContains(t, err.Error(), "hush")
@@ -127,7 +138,7 @@ func TestFromEnv(t *testing.T) {
 	}
 	for name, prefix := range map[string]string{"domain": "$JS.nowhere.API", "prefix": "elsewhere.API"} {
 		setEnv(t, map[string]string{"NATS_CONTEXT": name})
-		s, err := jetstore.FromEnv(t.Context(), jetstore.WithStreamPerTenant())
+		s, err := jetstore.FromEnv(patiently(t), jetstore.WithStreamPerTenant())
 		require.NoError(t, err)
 		require.Equal(t, prefix, s.APIPrefix())
 		shutDown(t, s)
