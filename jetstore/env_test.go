@@ -64,8 +64,12 @@ func TestFromEnv(t *testing.T) {
 	})
 	tokens := natstest.Start(t, natstest.Options{NoSync: true, Extra: "authorization { timeout: 60, token: secret }\n", NATS: []nats.Option{nats.Token("secret")}})
 	for _, nc := range []func() (*nats.Conn, error){
-		func() (*nats.Conn, error) { return nats.Connect(srv.URL(), nats.UserInfo("u", "p"), nats.Timeout(time.Minute)) },
-		func() (*nats.Conn, error) { return nats.Connect(tokens.URL(), nats.Token("secret"), nats.Timeout(time.Minute)) },
+		func() (*nats.Conn, error) {
+			return nats.Connect(srv.URL(), nats.UserInfo("u", "p"), nats.Timeout(time.Minute))
+		},
+		func() (*nats.Conn, error) {
+			return nats.Connect(tokens.URL(), nats.Token("secret"), nats.Timeout(time.Minute))
+		},
 	} {
 		nc, err := nc()
 		require.NoError(t, err)

@@ -37,10 +37,11 @@ func startExample() (srv *embedded.Server, end func()) {
 // The streams are made once, by an operator or by the first program; every program opens
 // them. The store owns the connections that Connect makes.
 func ExampleConnect() {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	srv, end := startExample()
 	defer end()
-	operator, err := nats.Connect(srv.ClientURL())
+	operator, err := nats.Connect(srv.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func ExampleConnect() {
 
 	store, err := jetstore.Connect(ctx, srv.ClientURL(), append(streams,
 		jetstore.WithNATS(nats.Name("billing")), // and credentials, TLS
-		jetstore.WithTimeout(10*time.Second),    // of calls whose context has no deadline
+		jetstore.WithTimeout(time.Minute),       // of calls whose context has no deadline
 		jetstore.WithCacheSize(100_000),         // executions that are appended to in turn
 		jetstore.WithKeyWindow(256),             // records that are searched for an idempotency key
 	)...)
@@ -70,10 +71,11 @@ func ExampleConnect() {
 // Over a connection of the program's own, which outlives the store. A log that was never
 // made is not made by opening it.
 func ExampleOpen() {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	srv, end := startExample()
 	defer end()
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := nats.Connect(srv.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -98,10 +100,11 @@ func ExampleOpen() {
 
 // Where and as whom is said by the environment, as for the nats CLI.
 func ExampleFromEnv() {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	srv, end := startExample()
 	defer end()
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := nats.Connect(srv.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -125,10 +128,11 @@ func ExampleFromEnv() {
 
 // What `nats context save` has written is all that a program needs to be told.
 func ExampleWithContext() {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	srv, end := startExample()
 	defer end()
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := nats.Connect(srv.ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -160,10 +164,11 @@ func ExampleWithContext() {
 
 // A server that is the program's own, in its process: package embedded does this.
 func ExampleWithLocalServer() {
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	srv, end := startExample()
 	defer end()
-	nc, err := nats.Connect("", srv.InProcess())
+	nc, err := nats.Connect("", srv.InProcess(), nats.Timeout(time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}
