@@ -3,7 +3,7 @@ package faultnet
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/enactlog/enact/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }

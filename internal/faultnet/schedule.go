@@ -52,8 +52,8 @@ type Rule struct {
 	// Behind is a point: the rule holds once a frame has met a fault there. The zero Point: it
 	// holds from the beginning. What comes before that counts for Nth all the same.
 	Behind Point
-	Gap   int           // of Reorder and Echo: later frames to wait for; 0: 4
-	Wait  time.Duration // of faults that wait, 0: Config.Longest; after a cut, how long connections are refused
+	Gap    int           // of Reorder and Echo: later frames to wait for; 0: 4
+	Wait   time.Duration // of faults that wait, 0: Config.Longest; after a cut, how long connections are refused
 }
 
 // Config of a schedule.

@@ -44,7 +44,10 @@ func ReadStream(ctx context.Context, js jetstream.JetStream, name string) (s *St
 	if info.State.Msgs == 0 {
 		return s, nil
 	}
-	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1})
+	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1,
+		InactiveThreshold: time.Minute, // of its own the server removes what is not asked for 5 s
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +206,7 @@ func (s *Stream) send(ctx context.Context, nc *nats.Conn, i uint64, m *nats.Msg)
 
 // sendTimeout bounds the sending of one message. The server forgets message ids within
 // what the stream's configuration says.
-const sendTimeout = 20 * time.Second
+const sendTimeout = time.Minute
 
 // FlipOnDisk changes the last byte of the one place in the blocks of a server's stream that
 // has the text. The server must be stopped.
