@@ -18,9 +18,10 @@ import (
 
 // peer is one end of a connection through a proxy.
 type peer struct {
-	t    *testing.T
-	conn net.Conn
-	r    *bufio.Reader
+	t        *testing.T
+	conn     net.Conn
+	r        *bufio.Reader
+	listener *net.TCPListener // of the server
 }
 
 func (p *peer) send(frames ...string) {
@@ -68,7 +69,7 @@ func through(t *testing.T, rules ...Rule) (p *Proxy, client, server *peer) {
 	for _, conn := range []net.Conn{out, in} {
 		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 		t.Cleanup(func() { _ = conn.Close() })
-		peers = append(peers, &peer{t: t, conn: conn, r: bufio.NewReader(conn)})
+		peers = append(peers, &peer{t: t, conn: conn, r: bufio.NewReader(conn), listener: listener.(*net.TCPListener)})
 	}
 	return p, peers[0], peers[1]
 }
@@ -185,6 +186,12 @@ func TestCutRefusesForATime(t *testing.T) {
 	p.Heal()
 	again := dial()
 	again.send(ping)
+	require.NoError(t, server.listener.SetDeadline(time.Now().Add(patience)))
+	conn, err := server.listener.Accept()
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	(&peer{t: t, conn: conn, r: bufio.NewReader(conn)}).gets(ping)
 }
 
 func TestCloseEndsEverythingAtOnce(t *testing.T) {
