@@ -18,7 +18,9 @@ import (
 // openInside opens a store for tests that look inside.
 func openInside(t *testing.T, extra string, opts ...Option) *Store {
 	t.Helper()
-	srv := natstest.Start(t, natstest.Options{NoSync: true, Extra: extra})
+	// It syncs: of one that does not, a stream that is deleted and made again may begin with what
+	// the deleted one had not yet written.
+	srv := natstest.Start(t, natstest.Options{Extra: extra})
 	nc, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
