@@ -65,7 +65,7 @@ fuzz: ## run every fuzz test for FUZZTIME (default 10s)
 	@for pkg in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			echo "$$pkg $$f"; \
-			$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+			GO="$(GO)" .ci/fuzz.sh $$pkg $$f $(FUZZTIME) || exit 1; \
 		done; \
 	done
 
