@@ -31,6 +31,10 @@ type place struct {
 // rawStream is the stream of the raw operations.
 const rawStream = "RAW"
 
+// patience bounds what is measured, of which a slow disk makes many wait for each other: it
+// is to be measured, and not to fail.
+const patience = 10 * time.Minute
+
 // places runs a benchmark on one node, in memory, on disk without and with a sync
 // before each acknowledgement, and on three nodes.
 func places(b *testing.B, f func(b *testing.B, p *place)) {
@@ -130,11 +134,13 @@ func serve(b *testing.B, dir string, nodes int, opts []embedded.Option) (url str
 func connect(b *testing.B, url string, opts ...jetstore.Option) *place {
 	b.Helper()
 	ctx := context.Background()
-	nc, err := nats.Connect(url)
+	// What a subscription has to say would stand in the midst of the figures.
+	nc, err := nats.Connect(url, nats.Timeout(patience), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	check(b, err)
 	b.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	check(b, err)
+	opts = append(opts[:len(opts):len(opts)], jetstore.WithTimeout(patience))
 	check(b, jetstore.EnsureStream(ctx, nc, opts...))
 	store, err := jetstore.Connect(ctx, url, opts...)
 	check(b, err)

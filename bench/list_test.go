@@ -2,8 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -99,28 +97,7 @@ func (p *place) benchmarkList(b *testing.B, tenant enact.TenantID, want []enact.
 
 // rawLasts reads the last messages of subjects of the log with one direct-get batch.
 func (p *place) rawLasts(subjects []string) error {
-	body, err := json.Marshal(map[string]any{"multi_last": subjects})
-	if err != nil {
-		return err
-	}
-	replies := make(chan *nats.Msg, len(subjects)+1)
-	inbox := p.nc.NewRespInbox()
-	sub, err := p.nc.ChanSubscribe(inbox, replies)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	if err := p.nc.PublishMsg(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + p.store.StreamName(), Reply: inbox, Data: body}); err != nil {
-		return err
-	}
-	for got := 0; ; got++ {
-		if m := <-replies; m.Header.Get("Status") != "" {
-			if got < len(subjects) {
-				return errors.New("the replica lags")
-			}
-			return nil
-		}
-	}
+	return p.rawDirect(map[string]any{"multi_last": subjects}, len(subjects))
 }
 
 // fabricate makes n executions of the tenant "all" and as many of the given number of

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -115,7 +114,7 @@ func (p *place) rawFencedRead(subject string, n int) error {
 	if err != nil {
 		return err
 	}
-	reply, err := p.nc.Request("$JS.API.STREAM.MSG.GET."+p.store.StreamName(), body, time.Second)
+	reply, err := p.nc.Request("$JS.API.STREAM.MSG.GET."+p.store.StreamName(), body, patience)
 	if err != nil {
 		return err
 	}
@@ -127,26 +126,42 @@ func (p *place) rawFencedRead(subject string, n int) error {
 
 // rawBatch asks any replica for a subject's n messages.
 func (p *place) rawBatch(subject string, n int) error {
-	body, err := json.Marshal(map[string]any{"seq": 1, "next_by_subj": subject, "batch": n})
+	return p.rawDirect(map[string]any{"seq": 1, "next_by_subj": subject, "batch": n}, n)
+}
+
+// rawDirect asks any replica for n messages, and again where it does not have them all yet.
+func (p *place) rawDirect(request any, n int) error {
+	body, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
+	for began := time.Now(); ; {
+		got, err := p.direct(body, n)
+		switch {
+		case err != nil || got >= n:
+			return err
+		case time.Since(began) > patience:
+			return fmt.Errorf("a replica lags: it has %d messages of %d", got, n)
+		}
+	}
+}
+
+// direct makes one request of up to n messages and returns how many came.
+func (p *place) direct(body []byte, n int) (got int, err error) {
 	replies := make(chan *nats.Msg, n+1)
 	inbox := p.nc.NewRespInbox()
 	sub, err := p.nc.ChanSubscribe(inbox, replies)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	if err := p.nc.PublishMsg(&nats.Msg{Subject: "$JS.API.DIRECT.GET." + p.store.StreamName(), Reply: inbox, Data: body}); err != nil {
-		return err
+		return 0, err
 	}
-	for got := 0; ; got++ {
+	for {
 		if m := <-replies; m.Header.Get("Status") != "" {
-			if got < n {
-				return errors.New("the replica lags")
-			}
-			return nil
+			return got, nil
 		}
+		got++
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"strings"
 
 	"golang.org/x/perf/benchfmt"
@@ -11,6 +12,9 @@ import (
 
 // prefix is how the names of the table's benchmarks begin.
 const prefix = "Table/"
+
+// processors ends the name of a benchmark, unless there is one processor only.
+var processors = regexp.MustCompile(`-\d+$`)
 
 // results is what the benchmark printed.
 type results struct {
@@ -34,10 +38,7 @@ func parse(r io.Reader) (*results, error) {
 			for _, c := range rec.Config {
 				res.machine[c.Key] = string(c.Value)
 			}
-			name := string(rec.Name.Full())
-			if i := strings.LastIndexByte(name, '-'); i > 0 {
-				name = name[:i] // the number of CPUs
-			}
+			name := processors.ReplaceAllString(string(rec.Name.Full()), "")
 			place, operation, ok := strings.Cut(strings.TrimPrefix(name, prefix), "/")
 			if !ok || !strings.HasPrefix(name, prefix) {
 				continue

@@ -50,6 +50,10 @@ func TestPage(t *testing.T) {
 	var piped bytes.Buffer
 	require.NoError(t, run("", "", strings.NewReader(sample()), &piped))
 	require.Equal(t, string(want), piped.String())
+	// Of a machine with one processor the names say nothing.
+	piped.Reset()
+	require.NoError(t, run("", "", strings.NewReader(strings.ReplaceAll(sample(), "-2 \t", " \t")), &piped))
+	require.Equal(t, string(want), piped.String())
 	require.NoError(t, run("", "", strings.NewReader("smoke: true\n"+sample()), &piped))
 	require.Contains(t, piped.String(), "smoke test")
 }
