@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,10 +46,10 @@ func newWorld(t *testing.T) *world {
 
 func connect(t *testing.T, opt nats.Option) *world {
 	t.Helper()
-	nc, err := nats.Connect("", opt)
+	nc, err := nats.Connect("", opt, nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
 	return &world{nc, js}
 }
