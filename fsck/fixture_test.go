@@ -32,8 +32,9 @@ func TestMain(m *testing.M) {
 
 // world is a server and a log on it.
 type world struct {
-	nc *nats.Conn
-	js jetstream.JetStream
+	srv *embedded.Server // nil: not this one's
+	nc  *nats.Conn
+	js  jetstream.JetStream
 }
 
 func newWorld(t *testing.T) *world {
@@ -41,7 +42,9 @@ func newWorld(t *testing.T) *world {
 	srv, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithMemoryStorage())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
-	return connect(t, srv.InProcess())
+	w := connect(t, srv.InProcess())
+	w.srv = srv
+	return w
 }
 
 func connect(t *testing.T, opt nats.Option) *world {
@@ -51,7 +54,7 @@ func connect(t *testing.T, opt nats.Option) *world {
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	require.NoError(t, err)
-	return &world{nc, js}
+	return &world{nc: nc, js: js}
 }
 
 // open opens the log anew, so that the store knows nothing of it.

@@ -2,6 +2,7 @@ package fsck_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -46,4 +47,32 @@ func TestReplicas(t *testing.T) {
 		require.Len(t, led, 6, "two streams on three servers: %v", led)
 		require.Empty(t, check(t, t.Context(), store, fsck.Options{}).Streams[0].Replicas, "not checked")
 	})
+}
+
+// A copy that gives nothing for a while is busy: it is no copy that lacks something.
+func TestBusyReplica(t *testing.T) {
+	w := newWorld(t)
+	store := w.open(t)
+	for i := range 3 {
+		_, err := store.Execution("acme", "a").Append(t.Context(), note(i))
+		require.NoError(t, err)
+	}
+	// The API under another name, where the first of the check's consumers of the log are not
+	// asked for messages.
+	const busy = 4
+	asked := make(map[string]bool)
+	_, err := w.nc.Subscribe("busy.API.>", func(m *nats.Msg) {
+		subject := strings.TrimPrefix(m.Subject, "busy.API.")
+		if name, ok := strings.CutPrefix(subject, "CONSUMER.MSG.NEXT.ENACT."); ok && (asked[name] || len(asked) < busy) {
+			asked[name] = true
+			return
+		}
+		_ = w.nc.PublishMsg(&nats.Msg{Subject: "$JS.API." + subject, Reply: m.Reply, Header: m.Header, Data: m.Data})
+	})
+	require.NoError(t, err)
+	require.NoError(t, w.nc.Flush())
+	other := connect(t, w.srv.InProcess())
+	report := check(t, t.Context(), other.open(t, jetstore.WithAPIPrefix("busy.API")), fsck.Options{})
+	require.Empty(t, report.Findings)
+	require.Equal(t, uint64(3), report.Records)
 }

@@ -20,8 +20,11 @@ const (
 
 	// patience is how long a stage goes on asking a server that does not answer as it should.
 	patience = 30 * time.Second
-	// leaderTries is how often a copy is asked for a message that the leader has.
-	leaderTries = 3
+	// leaderTries is how often a copy is asked for a message that the leader has, over about 15
+	// seconds: it may lag, or its server be busy. What has no message then is asked for those
+	// behind it oftenTold times.
+	leaderTries = 8
+	oftenTold   = 3
 )
 
 // message is a message of a stream and where it stands.
@@ -169,7 +172,7 @@ type reading struct {
 // read reads the messages from position next up to last, in order. It goes on behind
 // whatever is missing, and over losses of its consumer.
 func (s *source) read(ctx context.Context, next, last uint64, r reading) error {
-	failures, progress := 0, time.Now()
+	failures, tries, progress := 0, leaderTries, time.Now()
 	for next <= last {
 		before := next
 		err := s.readFeed(ctx, &next, last, r)
@@ -181,8 +184,12 @@ func (s *source) read(ctx context.Context, next, last uint64, r reading) error {
 			if next > last {
 				return nil
 			}
-			if failures, err = s.ahead(ctx, &next, last, failures, r); err != nil {
+			told := failures == tries
+			if failures, err = s.ahead(ctx, &next, last, failures, tries, r); err != nil {
 				return err
+			}
+			if told && failures == 0 {
+				tries = oftenTold
 			}
 		case ctx.Err() != nil || lasting(err) || errors.As(err, new(*handlerError)) || time.Since(progress) > patience:
 			return err
@@ -196,7 +203,7 @@ func (s *source) read(ctx context.Context, next, last uint64, r reading) error {
 }
 
 // ahead goes on where the copy gives nothing more. What the leader says is final.
-func (s *source) ahead(ctx context.Context, next *uint64, last uint64, failures int, r reading) (int, error) {
+func (s *source) ahead(ctx context.Context, next *uint64, last uint64, failures, tries int, r reading) (int, error) {
 	m, err := s.leaderNext(ctx, *next)
 	switch {
 	case err != nil:
@@ -211,7 +218,7 @@ func (s *source) ahead(ctx context.Context, next *uint64, last uint64, failures 
 			r.gap(*next, m.position-1)
 		}
 		*next = m.position
-	case failures < leaderTries:
+	case failures < tries:
 		// The copy lags, or a leader is being elected.
 		return failures + 1, pause(ctx, 50*time.Millisecond<<failures)
 	default:
