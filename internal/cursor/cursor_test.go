@@ -6,15 +6,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/cursor"
 	"github.com/enactlog/enact/internal/eventgen"
+	"github.com/enactlog/enact/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func lists() *rapid.Generator[cursor.List] {
 	return rapid.Custom(func(t *rapid.T) cursor.List {

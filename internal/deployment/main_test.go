@@ -3,10 +3,10 @@ package deployment_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/enactlog/enact/internal/leaktest"
 )
 
 // config is the configuration that is deployed.
 const config = "../../deploy/nats"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }

@@ -13,12 +13,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/enactlog/enact/internal/deployment"
+	"github.com/enactlog/enact/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // The program says where the servers are, starts one again that was killed, and stops all
 // when it is interrupted.
