@@ -84,7 +84,7 @@ func TestCluster(t *testing.T) {
 	for _, s := range servers {
 		urls = append(urls, s.ClientURL())
 	}
-	all, err := nats.Connect(strings.Join(urls, ","), nats.UserInfo("app", "x"))
+	all, err := nats.Connect(strings.Join(urls, ","), nats.UserInfo("app", "x"), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(all.Close)
 	r = examine(t, Patient{Conn: all})

@@ -18,10 +18,15 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
 	"github.com/enactlog/enact/internal/leaktest"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+// A server of a busy machine may be slow to greet.
+func TestMain(m *testing.M) {
+	greetingTimeout = time.Minute
+	leaktest.Main(m)
+}
 
 // serve starts servers in this process, one for each configuration, whose jetstream block
 // lacks the directory.
@@ -54,7 +59,7 @@ const plain = `jetstream { store_dir: "DIR" }`
 
 func connect(t *testing.T, s *server.Server, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.ClientURL(), append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
+	nc, err := nats.Connect(s.ClientURL(), append(opts, nats.Timeout(time.Minute), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc
@@ -118,14 +123,19 @@ func appendsWork(t *testing.T, r Report) {
 // state is what the account's streams hold.
 func state(t *testing.T, nc *nats.Conn) string {
 	t.Helper()
-	m, err := nc.Request("$JS.API.STREAM.LIST", nil, time.Minute)
-	require.NoError(t, err)
 	var list struct {
 		Streams []struct {
 			Config, State json.RawMessage
 		}
+		Missing []string // whose leaders have not answered in time
 	}
-	require.NoError(t, json.Unmarshal(m.Data, &list))
+	natstest.Eventually(t, time.Minute, func() bool {
+		m, err := nc.Request("$JS.API.STREAM.LIST", nil, time.Minute)
+		require.NoError(t, err)
+		list.Streams, list.Missing = nil, nil
+		require.NoError(t, json.Unmarshal(m.Data, &list))
+		return len(list.Missing) == 0
+	}, func() string { return fmt.Sprintf("no leader answers for %v", list.Missing) })
 	return fmt.Sprintf("%s", list.Streams)
 }
 
@@ -183,7 +193,7 @@ func TestBrokenSettings(t *testing.T) {
 	require.Equal(t, "ENACT, ENACT_INDEX: there is no such stream", one(t, r, checkSettings).Found)
 
 	logOn(t, nc)
-	js, err := nc.JetStream()
+	js, err := nc.JetStream(nats.MaxWait(time.Minute))
 	require.NoError(t, err)
 	for _, name := range []string{"ENACT", "ENACT_INDEX"} {
 		info, err := js.StreamInfo(name)
@@ -287,7 +297,7 @@ accounts {
 func TestVoidRequests(t *testing.T) {
 	nc := connect(t, serve(t, plain)[0])
 	// Without deny_delete and deny_purge, which would be a third reason.
-	js, err := nc.JetStream()
+	js, err := nc.JetStream(nats.MaxWait(time.Minute))
 	require.NoError(t, err)
 	_, err = js.AddStream(&nats.StreamConfig{Name: "ENACT", Subjects: []string{"enact.*.*"}})
 	require.NoError(t, err)
@@ -314,7 +324,7 @@ func TestVoidRequests(t *testing.T) {
 func TestDuplicateIngest(t *testing.T) {
 	nc := connect(t, serve(t, plain)[0])
 	appendTo(t, logOn(t, nc), "acme", 1)
-	js, err := nc.JetStream()
+	js, err := nc.JetStream(nats.MaxWait(time.Minute))
 	require.NoError(t, err)
 	for _, c := range []nats.StreamConfig{
 		{Name: "COPY", Mirror: &nats.StreamSource{Name: "ENACT"}},
@@ -355,7 +365,7 @@ func TestConsumersBehind(t *testing.T) {
 	nc := connect(t, serve(t, plain)[0])
 	store := logOn(t, nc)
 	appendTo(t, store, "acme", 5)
-	js, err := nc.JetStream()
+	js, err := nc.JetStream(nats.MaxWait(time.Minute))
 	require.NoError(t, err)
 	_, err = js.AddConsumer("ENACT", &nats.ConsumerConfig{Durable: "slow", AckPolicy: nats.AckExplicitPolicy})
 	require.NoError(t, err)

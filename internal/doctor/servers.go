@@ -104,10 +104,9 @@ type greeting struct {
 	URLs    []string `json:"connect_urls"`
 }
 
-const (
-	greetingTimeout = 2 * time.Second
-	maxGreetings    = 64
-)
+const maxGreetings = 64
+
+var greetingTimeout = 2 * time.Second // tests have a longer one
 
 // greetings listens to the greetings of the servers that the connection knows of, and of
 // those that they know of.

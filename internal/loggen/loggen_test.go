@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -135,7 +136,7 @@ func start(t *testing.T, nodes int) *nats.Conn {
 		t.Cleanup(func() { require.NoError(t, c.Shutdown(context.Background())) })
 		url = c.ClientURL()
 	}
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc

@@ -164,7 +164,7 @@ type publisher struct {
 }
 
 func newPublisher(ctx context.Context, nc *nats.Conn, stream string) (*publisher, error) {
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(silence))
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +249,7 @@ func (p *publisher) await(ctx context.Context, n int) error {
 	return nil
 }
 
-// silence is how long the next acknowledgement may take.
+// silence is how long the next acknowledgement, or another answer, may take.
 const silence = 30 * time.Second
 
 func (p *publisher) nextAck(ctx context.Context) (*nats.Msg, error) {
