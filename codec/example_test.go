@@ -82,7 +82,7 @@ func ExampleNewAES256GCM() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(header, strings.Contains(string(payload), "Ann"))
+	fmt.Println(header, strings.Contains(string(payload), "waiting for Ann"))
 
 	events, err := sealed.Decode(ctx, payload, header, at, 1)
 	fmt.Println(events, err)

@@ -51,7 +51,7 @@ func TestCluster(t *testing.T) {
 // createStreams makes the streams of a user's account with the command of docker-compose.yml.
 func createStreams(ctx context.Context, t *testing.T, c *deployment.Cluster, user string, tls bool) {
 	t.Helper()
-	_, err := jetstore.Connect(ctx, c.URL(user), jetstore.WithNATS(c.NATS()...))
+	_, err := jetstore.Connect(ctx, c.URL(user), jetstore.WithNATS(append(c.NATS(), nats.Timeout(time.Minute))...))
 	require.ErrorIs(t, err, enact.ErrStreamNotFound)
 	args := readCompose(t, tls).Services["streams"].Command
 	if tls {
@@ -68,7 +68,7 @@ func createStreams(ctx context.Context, t *testing.T, c *deployment.Cluster, use
 func open(t *testing.T, c *deployment.Cluster, user string, opts ...nats.Option) *jetstore.Store {
 	t.Helper()
 	// Refusals and lost connections are what the tests are about: nothing to print.
-	opts = append(opts, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	opts = append(opts, nats.Timeout(time.Minute), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	s, err := jetstore.Connect(t.Context(), c.URL(user), jetstore.WithNATS(append(c.NATS(), opts...)...))
 	require.NoError(t, err, user)
 	t.Cleanup(func() {
@@ -111,11 +111,11 @@ func strangers(t *testing.T, c *deployment.Cluster) {
 	t.Helper()
 	address := c.Nodes[0].Client()
 	for _, who := range []string{"", "platform:@", "platform:password@", "operator:operator@"} {
-		_, err := nats.Connect("nats://"+who+address, c.NATS()...)
+		_, err := nats.Connect("nats://"+who+address, append(c.NATS(), nats.Timeout(time.Minute))...)
 		require.ErrorIs(t, err, nats.ErrAuthorization, who)
 	}
 	if c.CA() != "" {
-		_, err := nats.Connect(c.URL(deployment.Platform))
+		_, err := nats.Connect(c.URL(deployment.Platform), nats.Timeout(time.Minute))
 		require.ErrorContains(t, err, "certificate")
 	}
 }
