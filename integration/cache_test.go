@@ -160,8 +160,7 @@ func TestCacheAndANewStream(t *testing.T) {
 // makeAgain deletes the log's streams and makes them again.
 func makeAgain(t *testing.T, url string) {
 	t.Helper()
-	nc, err := nats.Connect(url)
-	require.NoError(t, err)
+	nc := patiently(t, func() (*nats.Conn, error) { return nats.Connect(url) })
 	defer nc.Close()
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)

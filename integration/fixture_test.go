@@ -2,6 +2,8 @@ package integration
 
 import (
 	"context"
+	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -14,17 +16,32 @@ import (
 
 const tenant = enact.TenantID("acme")
 
-// patience bounds what should take a moment on servers that serve.
-const patience = 30 * time.Second
+// patience bounds what should take a moment on servers that serve. Nothing waits for it
+// unless something is wrong.
+const patience = 2 * time.Minute
 
 // connect returns a connection that buffers nothing while it is down and comes back
 // soon after its server does.
 func connect(t *testing.T, url string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, append(soon(), opts...)...)
-	require.NoError(t, err)
+	nc := patiently(t, func() (*nats.Conn, error) { return nats.Connect(url, append(soon(), opts...)...) })
 	t.Cleanup(nc.Close)
 	return nc
+}
+
+// patiently connects, again where the server takes its time: nats.go gives it 2 s, which is
+// what leads a connection away from a server that hangs.
+func patiently[T any](t *testing.T, connect func() (T, error)) T {
+	t.Helper()
+	for began := time.Now(); ; {
+		connected, err := connect()
+		slow, ok := errors.AsType[net.Error](err)
+		if again := errors.Is(err, nats.ErrTimeout) || ok && slow.Timeout(); again && time.Since(began) < patience {
+			continue
+		}
+		require.NoError(t, err)
+		return connected
+	}
 }
 
 func soon() []nats.Option {
@@ -39,8 +56,7 @@ func soon() []nats.Option {
 // ensure makes the log's streams at url.
 func ensure(t *testing.T, url string, opts ...jetstore.Option) {
 	t.Helper()
-	nc, err := nats.Connect(url)
-	require.NoError(t, err)
+	nc := patiently(t, func() (*nats.Conn, error) { return nats.Connect(url) })
 	defer nc.Close()
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, opts...))
 }
@@ -48,8 +64,9 @@ func ensure(t *testing.T, url string, opts ...jetstore.Option) {
 // open opens the log at url. The store is shut down when the test ends.
 func open(t *testing.T, url string, opts ...jetstore.Option) *jetstore.Store {
 	t.Helper()
-	s, err := jetstore.Connect(t.Context(), url, append([]jetstore.Option{jetstore.WithNATS(soon()...)}, opts...)...)
-	require.NoError(t, err)
+	s := patiently(t, func() (*jetstore.Store, error) {
+		return jetstore.Connect(t.Context(), url, append([]jetstore.Option{jetstore.WithNATS(soon()...)}, opts...)...)
+	})
 	t.Cleanup(func() { shutDown(t, s) })
 	return s
 }

@@ -3,7 +3,9 @@ package integration
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,9 +21,9 @@ import (
 
 const (
 	openFiles = 96
-	// starvedTimeout is long enough for several questions to the server, all of which
+	// starvedWhile is mostly long enough for several questions to the server, all of which
 	// it answers at once.
-	starvedTimeout = 300 * time.Millisecond
+	starvedWhile = 300 * time.Millisecond
 	// codeNotFound is the server's "no message found".
 	codeNotFound = 10037
 )
@@ -31,7 +33,8 @@ const (
 func TestNotFoundIsNoProof(t *testing.T) {
 	server := natstest.Start(t, natstest.Options{NoSync: true, MaxOpenFiles: openFiles})
 	ensure(t, server.URL())
-	warm := open(t, server.URL()) // knows the ends of the executions
+	out := new(outgoing)
+	warm := open(t, server.URL(), watched(out)) // knows the ends of the executions
 	written := newLedger("w")
 	first, second, raw := enact.NewExecutionID(), enact.NewExecutionID(), enact.NewExecutionID()
 	for _, id := range []enact.ExecutionID{first, second, raw} {
@@ -53,10 +56,12 @@ func TestNotFoundIsNoProof(t *testing.T) {
 		require.Equal(t, codeNotFound, lastMessage(t, nc, cold, id), "the server can read the last record of %s", id)
 	}
 	believesNothing(t, cold, written, first)
-	e, err := written.append(within(t, starvedTimeout), warm, second, 1)
+	ctx, cancel := out.context(t.Context(), "HPUB "+warm.Subjects().Execution(tenant, second)+" ", starvedWhile)
+	defer cancel()
+	e, err := written.append(ctx, warm, second, 1)
 	require.NoError(t, err)
 	require.Equal(t, unknown, e.outcome, "sent behind the end that is known, and refused by a server that cannot see it")
-	e, err = written.append(within(t, starvedTimeout), cold, enact.NewExecutionID(), 1, enact.ExpectSequence(0))
+	e, err = written.append(within(t, patience), cold, enact.NewExecutionID(), 1, enact.ExpectSequence(0))
 	require.NoError(t, err)
 	require.Equal(t, stored, e.outcome, "what is new needs no reading")
 	// With the same check as a creation, the server takes a message for an execution
@@ -93,17 +98,17 @@ func believesNothing(t *testing.T, s *jetstore.Store, written *ledger, execution
 		"behind the last event":               {enact.ExpectSequence(6)},
 		"to an execution that exists":         {enact.ExpectExists()},
 	} {
-		e, err := written.append(within(t, starvedTimeout), s, execution, 1, opts...)
+		e, err := written.append(within(t, starvedWhile), s, execution, 1, opts...)
 		require.NoError(t, err, name)
 		require.Equal(t, unsent, e.outcome, name)
 	}
-	_, _, err := s.LatestSequence(within(t, starvedTimeout), execution)
+	_, _, err := s.LatestSequence(within(t, starvedWhile), execution)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	_, err = s.ExecutionExists(within(t, starvedTimeout), execution)
+	_, err = s.ExecutionExists(within(t, starvedWhile), execution)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	_, err = s.LoadEvents(within(t, starvedTimeout), execution)
+	_, err = s.LoadEvents(within(t, starvedWhile), execution)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	_, err = s.ListExecutions(within(t, starvedTimeout), tenant, 10, 0)
+	_, err = s.ListExecutions(within(t, starvedWhile), tenant, 10, 0)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
@@ -135,7 +140,8 @@ func fillBlock(t *testing.T, s *jetstore.Store) {
 	}
 }
 
-// starve opens connections until the server has no file descriptor left.
+// starve opens connections until the server has no file descriptor left. One that it has not
+// accepted by then takes whichever becomes free.
 func starve(t *testing.T, server *natstest.Server) (release func()) {
 	t.Helper()
 	var conns []net.Conn
@@ -145,18 +151,25 @@ func starve(t *testing.T, server *natstest.Server) (release func()) {
 		}
 	}
 	t.Cleanup(release)
-	for range 2 * openFiles {
-		c, err := net.Dial("tcp", strings.TrimPrefix(server.URL(), "nats://"))
-		require.NoError(t, err)
-		conns = append(conns, c)
-		// The server greets whom it accepts; who is not greeted waits in the kernel.
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(200*time.Millisecond)))
-		if _, err := c.Read(make([]byte, 1)); err != nil {
-			return release
+	greeted := true
+	natstest.Eventually(t, patience, func() bool {
+		if greeted {
+			require.Less(t, len(conns), 2*openFiles, "the server accepts more connections than it has files")
+			c, err := net.Dial("tcp", strings.TrimPrefix(server.URL(), "nats://"))
+			require.NoError(t, err)
+			conns = append(conns, c)
 		}
-	}
-	require.FailNow(t, "the server accepts more connections than it has files")
-	return nil
+		// The server greets whom it accepts; who is not greeted waits in the kernel, or for
+		// a server that is slow.
+		c := conns[len(conns)-1]
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+		_, err := c.Read(make([]byte, 1))
+		greeted = err == nil
+		files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", server.PID()))
+		require.NoError(t, err)
+		return !greeted && len(files) >= openFiles
+	}, func() string { return "the server has files left" })
+	return release
 }
 
 // lastMessage asks the leader for an execution's last message and returns the code of
@@ -165,7 +178,7 @@ func lastMessage(t *testing.T, nc *nats.Conn, s *jetstore.Store, id enact.Execut
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"last_by_subj": s.Subjects().Execution(tenant, id)})
 	require.NoError(t, err)
-	reply, err := nc.Request("$JS.API.STREAM.MSG.GET."+s.StreamName(), body, time.Second)
+	reply, err := nc.Request("$JS.API.STREAM.MSG.GET."+s.StreamName(), body, patience)
 	require.NoError(t, err)
 	var answer struct {
 		Error struct {

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// unansweredTimeout bounds an append to a server that is paused.
-	unansweredTimeout = 300 * time.Millisecond
-	unansweredEvents  = 3
-	unansweredKey     = "once"
+	// unansweredWhile is how long an append waits for an answer of a server that is paused.
+	unansweredWhile  = 100 * time.Millisecond
+	unansweredEvents = 3
+	unansweredKey    = "once"
 )
 
 // appenderScript is an append that will not be answered.
@@ -43,11 +43,14 @@ func playAppender(text []byte, l line) error {
 	if err := json.Unmarshal(text, &script); err != nil {
 		return err
 	}
-	s, err := jetstore.Connect(context.Background(), script.URL)
+	all, end := context.WithTimeout(context.Background(), patience)
+	defer end()
+	out := new(outgoing)
+	s, err := jetstore.Connect(all, script.URL, watched(out))
 	if err != nil {
 		return err
 	}
-	first, err := s.Append(context.Background(), script.Execution, tenant, enact.ExecutionStarted{})
+	first, err := s.Append(all, script.Execution, tenant, enact.ExecutionStarted{})
 	if err != nil {
 		return err
 	}
@@ -55,7 +58,7 @@ func playAppender(text []byte, l line) error {
 	if err := errors.Join(l.say.Encode(first), l.hear.Decode(&told)); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), unansweredTimeout)
+	ctx, cancel := out.context(all, "HPUB "+s.Subjects().Execution(tenant, script.Execution)+" ", unansweredWhile)
 	defer cancel()
 	_, err = s.Commit(ctx, unanswered(script.Execution))
 	pending, ok := errors.AsType[*enact.UnknownOutcomeError](err)

@@ -20,7 +20,7 @@ const (
 	writerProcesses  = 4
 	writerGoroutines = 64
 	writerExecutions = 8
-	writersTimeout   = 2 * time.Minute
+	writersTimeout   = 5 * time.Minute
 )
 
 // writerScript is what one process of writers does.
