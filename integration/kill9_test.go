@@ -18,7 +18,7 @@ import (
 )
 
 // roundTimeout bounds a round of the kill test. Nothing waits for it unless something is wrong.
-const roundTimeout = 30 * time.Second
+const roundTimeout = 2 * time.Minute
 
 // stayersEvery is how many rounds pass for one in which callers wait for their
 // appends. A store gives a request up after 2 s, so those are the slow ones.
@@ -47,7 +47,11 @@ func TestKilledServer(t *testing.T) {
 	if *full {
 		rounds = 50
 	}
-	for round := range rounds {
+	// How unanswered appends end is up to the moment of the kill and the machine: where the
+	// rounds did not show both ways, more do.
+	shown := func() bool { return k.ledger.settledAs(stored) > 0 && k.ledger.settledAs(dead) > 0 }
+	round := 0
+	for ; round < rounds || !shown() && round < 20*rounds; round++ {
 		if round%executionLife == 0 {
 			k.executions = []enact.ExecutionID{enact.NewExecutionID(), enact.NewExecutionID(), enact.NewExecutionID()}
 		}
@@ -59,7 +63,7 @@ func TestKilledServer(t *testing.T) {
 	}
 	ctx := within(t, patience)
 	require.NoError(t, k.ledger.verify(ctx, k.stores[0], k.ledger.executions()...))
-	t.Logf("%d rounds, %d with unanswered appends: %s", rounds, unanswered, k.ledger.totals())
+	t.Logf("%d rounds, %d with unanswered appends: %s", round, unanswered, k.ledger.totals())
 	require.Positive(t, unanswered, "no append was under way when the server was killed")
 	require.Positive(t, k.ledger.settledAs(stored), "no unanswered append turned out stored")
 	require.Positive(t, k.ledger.settledAs(dead), "no unanswered append turned out dead")

@@ -22,9 +22,9 @@ const (
 	tornRecords = 8
 	tornPayload = 100 << 10
 	tornSize    = tornRecords * tornPayload
-	// tornTimeout is longer than a store waits for one answer, so that an append whose
+	// tornWhile is longer than a store waits for one answer, so that an append whose
 	// commit was not answered also asks what became of it.
-	tornTimeout = 4 * time.Second
+	tornWhile = 3 * time.Second
 )
 
 // tearing is a log on a disk that can be made full.
@@ -32,6 +32,7 @@ type tearing struct {
 	disk   *natstest.Disk
 	server *natstest.Server
 	store  *jetstore.Store
+	out    *outgoing // of the store
 	random *rand.Rand
 	ledger *ledger // of the other execution
 	other  enact.ExecutionID
@@ -43,8 +44,9 @@ func newTearing(t *testing.T) *tearing {
 	// The limit that the server would find by itself is what is free of the disk.
 	server := natstest.Start(t, natstest.Options{Dir: disk.Dir, JetStream: "max_file_store: 1GB"})
 	ensure(t, server.URL())
+	out := new(outgoing)
 	f := &tearing{
-		disk: disk, server: server, store: open(t, server.URL()), random: newRandom(t),
+		disk: disk, server: server, store: open(t, server.URL(), watched(out)), out: out, random: newRandom(t),
 		ledger: newLedger("o"), other: enact.NewExecutionID(),
 	}
 	f.otherWorks(t, f.store)
@@ -66,7 +68,9 @@ func (f *tearing) victim(t *testing.T) (enact.ExecutionID, *enact.UnknownOutcome
 	}
 	room := tornSize*5/4 + f.random.IntN(tornSize/2)
 	f.disk.Leave(room)
-	_, err := f.store.AppendBatch(within(t, tornTimeout), execution, tenant, batch, enact.WithOneEventPerRecord())
+	ctx, cancel := f.out.context(t.Context(), "Nats-Batch-Commit", tornWhile)
+	defer cancel()
+	_, err := f.store.AppendBatch(ctx, execution, tenant, batch, enact.WithOneEventPerRecord())
 	// The server keeps what it staged and may commit it when it starts again: that
 	// nothing is stored, as ErrCorrupt would say, is not known.
 	var pending *enact.UnknownOutcomeError
@@ -87,7 +91,9 @@ func (f *tearing) restart() {
 func TestTornBatchThatIsCompleted(t *testing.T) {
 	f := newTearing(t)
 	execution, pending := f.victim(t)
-	e, err := f.ledger.append(within(t, tornTimeout/2), f.store, f.other, 1)
+	ctx, cancel := f.out.context(t.Context(), "HPUB "+f.store.Subjects().Execution(tenant, f.other)+" ", tornWhile/2)
+	defer cancel()
+	e, err := f.ledger.append(ctx, f.store, f.other, 1)
 	require.NoError(t, err)
 	require.Equal(t, unknown, e.outcome, "the stream takes no writes")
 
