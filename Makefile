@@ -3,7 +3,9 @@ GO          ?= go
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
-FUZZTIME    ?= 10s
+# A number and not a time: at the end of a time, go1.26 may say of what found nothing that it
+# failed, "context deadline exceeded" (go.dev/issue/75804).
+FUZZTIME    ?= 30000x
 # Folder of agent runs as StoredEvent lines, for `make traces`.
 TRACES      ?= $(ENACT_TRACES)
 # Of the logs that bench-reads and bench-cold measure: their size, and a directory to keep
@@ -26,7 +28,7 @@ MONITORING  ?=
 SUBMODULES  := bench/jsonlib examples/sqlite integration/power
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers modules bench-follow cover sizing
+.PHONY: help build test race lint vulncheck fuzz bench bench-all newcomer readers bench-reads bench-cold bench-fsck demo codecs traces torn integration long histories listing subscribers modules bench-follow cover sizing
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,17 +40,21 @@ build: ## build everything, the admin program into bin/
 # The package whose tests take longest comes first: the others go beside it.
 PACKAGES = ./jetstore ./...
 
+# The time-outs are for what hangs: a machine may be slow, and busy with other things.
 test: ## run the tests that need nothing but Go (under 5 minutes)
-	$(GO) test -count=1 -timeout 10m $(PACKAGES)
+	$(GO) test -count=1 -timeout 1h $(PACKAGES)
 
 race: ## the same under the race detector (needs a C compiler; under 12 minutes)
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m $(PACKAGES)
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 2h $(PACKAGES)
 
-lint: ## formatting, vet, staticcheck, and govulncheck where its database can be reached
+lint: ## formatting, vet, staticcheck
 	@out="$$($(GO) run $(GOFUMPT) -l .)" || exit 1; if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -tags traces,mounts,long,biglog,subscribers,faults,deployment,readers ./...
 	$(GO) run $(STATICCHECK) ./...
+
+# Its outcome is the day's: what is known of today's dependencies tomorrow, nobody knows.
+vulncheck: ## govulncheck, where its database can be reached
 	@# Exit code 3 is a vulnerability that is called; any other failure is no answer.
 	@out="$$($(GO) run $(GOVULNCHECK) ./... 2>&1)"; rc=$$?; \
 	if [ $$rc -ne 0 ] && echo "$$out" | grep -q '^exit status 3$$'; then echo "$$out"; exit 1; fi; \
@@ -59,9 +65,9 @@ TESTED       = $(filter-out integration/power,$(SUBMODULES))
 
 modules: ## vet and test the modules of their own
 	@for m in $(SUBMODULES); do echo "vet $$m"; (cd $$m && $(GO) vet ./...) || exit 1; done
-	@for m in $(TESTED); do echo "test $$m"; (cd $$m && $(GO) test -count=1 -timeout 10m ./...) || exit 1; done
+	@for m in $(TESTED); do echo "test $$m"; (cd $$m && $(GO) test -count=1 -timeout 1h ./...) || exit 1; done
 
-fuzz: ## run every fuzz test for FUZZTIME (default 10s)
+fuzz: ## run every fuzz test for FUZZTIME executions (default 30000x)
 	@for pkg in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			echo "$$pkg $$f"; \
@@ -103,7 +109,7 @@ newcomer: ## the README's path to a first append in a program of one's own
 	.ci/newcomer.sh
 
 readers: ## readers of the log in other languages (needs python3)
-	$(GO) test -count=1 -tags readers ./examples/readers
+	$(GO) test -count=1 -timeout 1h -tags readers ./examples/readers
 
 demo: ## show the log at work
 	$(GO) run ./cmd/jetstore-admin demo
@@ -112,10 +118,10 @@ codecs: ## measure the codecs on the agent runs in TRACES, else on the samples
 	ENACT_TRACES="$(abspath $(TRACES))" $(GO) test -run '^$$' -bench 'Codec|ZstdLevel' ./bench
 
 traces: ## import, restart, export the agent runs in TRACES and compare
-	ENACT_TRACES="$(abspath $(TRACES))" $(GO) test -count=1 -tags traces -run Traces ./cmd/jetstore-admin
+	ENACT_TRACES="$(abspath $(TRACES))" $(GO) test -count=1 -timeout 1h -tags traces -run Traces ./cmd/jetstore-admin
 
 torn: ## tests that fill a small file system (needs root, to mount it)
-	$(GO) test -count=1 -tags mounts -run Torn ./integration
+	$(GO) test -count=1 -timeout 1h -tags mounts -run Torn ./integration
 
 # Rounds and seed of integration; 0 rounds are as many as each fault needs, seed 0 is the time.
 # CLUSTERS run side by side, three servers and eight client processes each.
@@ -133,13 +139,13 @@ long: ## the integration tests with ten times the rounds
 	$(GO) test -count=1 -tags long -run Replica ./fsck
 
 histories: ## the checks of concurrent histories and random faults in the numbers that are promised
-	$(GO) test -count=1 -timeout 30m -v -run '^Test(Linearizable|ReadAfterAcknowledge|RandomFaults)$$' ./jetstore -args -full
-	$(GO) test -count=1 -timeout 30m -run '^TestFaultsInAHistory$$' ./jetstore -args -full
-	$(GO) test -count=1 -timeout 30m -run '^TestOneFaultIsFound$$' ./fsck -args -full
-	$(GO) test -count=1 -timeout 30m -v -run '^TestKilledServer$$' ./integration -args -full
+	$(GO) test -count=1 -timeout 3h -v -run '^Test(Linearizable|ReadAfterAcknowledge|RandomFaults)$$' ./jetstore -args -full
+	$(GO) test -count=1 -timeout 3h -run '^TestFaultsInAHistory$$' ./jetstore -args -full
+	$(GO) test -count=1 -timeout 3h -run '^TestOneFaultIsFound$$' ./fsck -args -full
+	$(GO) test -count=1 -timeout 3h -v -run '^TestKilledServer$$' ./integration -args -full
 
 listing: ## processes create EXECUTIONS (default 100000), some are killed, and lists are compared
-	ENACT_LISTING_EXECUTIONS=$(EXECUTIONS) $(GO) test -count=1 -timeout 1h -v -run TestListsOfManyCreators ./integration
+	ENACT_LISTING_EXECUTIONS=$(EXECUTIONS) $(GO) test -count=1 -timeout 2h -v -run TestListsOfManyCreators ./integration
 
 subscribers: ## subscribers while connections are cut, consumers deleted, leaders restarted (some minutes)
 	$(GO) test -count=1 -tags subscribers -timeout 20m -v -run Subscribers ./integration
@@ -147,10 +153,10 @@ subscribers: ## subscribers while connections are cut, consumers deleted, leader
 .PHONY: cluster up down ps compose-check deploy-test power
 
 deploy-test: ## start the servers that deploy/nats configures, with and without TLS, and lose one
-	$(GO) test -count=1 -tags deployment -timeout 10m -v ./internal/deployment ./internal/cmd/deploy
+	$(GO) test -count=1 -tags deployment -timeout 1h -v ./internal/deployment ./internal/cmd/deploy
 
 power: ## servers and clusters lose power (needs root, to mount through FUSE; 1 minute)
-	cd integration/power && $(GO) test -count=1 -parallel 8 -timeout 10m -v ./...
+	cd integration/power && $(GO) test -count=1 -parallel 8 -timeout 1h -v ./...
 
 DEPLOY := $(GO) run ./internal/cmd/deploy
 
