@@ -20,12 +20,27 @@ type cluster struct {
 	} `json:"replicas"`
 }
 
+// asking is how long a question waits for its answer: longer each time there is none. At
+// first it is short, for what is asked in an election nobody may answer.
+type asking struct{ time.Duration }
+
+const (
+	firstAsking = 250 * time.Millisecond
+	lastAsking  = 10 * time.Second
+)
+
+func (a *asking) next() time.Duration {
+	a.Duration = min(max(a.Duration*3/2, firstAsking), lastAsking)
+	return a.Duration
+}
+
 // replicas asks the stream's leader for its replicas; nil if none answers.
-func replicas(nc *nats.Conn, stream string) *cluster {
-	reply, err := nc.Request("$JS.API.STREAM.INFO."+stream, nil, 250*time.Millisecond)
+func (a *asking) replicas(nc *nats.Conn, stream string) *cluster {
+	reply, err := nc.Request("$JS.API.STREAM.INFO."+stream, nil, a.next())
 	if err != nil {
 		return nil
 	}
+	a.Duration = 0
 	var info struct {
 		Cluster *cluster `json:"cluster"`
 	}
@@ -39,8 +54,9 @@ func replicas(nc *nats.Conn, stream string) *cluster {
 func awaitReplicas(t *testing.T, nc *nats.Conn, stream string, cond func(*cluster) bool) *cluster {
 	t.Helper()
 	var c *cluster
-	natstest.Eventually(t, 4*patience, func() bool { // elections may follow one another
-		c = replicas(nc, stream)
+	var a asking
+	natstest.Eventually(t, 2*patience, func() bool { // elections may follow one another
+		c = a.replicas(nc, stream)
 		return c != nil && cond(c)
 	}, func() string {
 		text, _ := json.Marshal(c)

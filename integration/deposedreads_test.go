@@ -86,7 +86,7 @@ func newElecting(t *testing.T) *electing {
 	e := &electing{servers: natstest.StartCluster(t, 3, natstest.Options{NoSync: true, Processors: 1})}
 	ensure(t, natstest.URLs(e.servers))
 	for _, s := range e.servers {
-		e.stores = append(e.stores, newWitness(open(t, s.URL()), "the store on "+s.Name()))
+		e.stores = append(e.stores, newWitness(open(t, s.URL(), jetstore.WithTimeout(patience)), "the store on "+s.Name()))
 	}
 	return e
 }
@@ -216,8 +216,9 @@ func (r *election) writeAfter() {
 		require.Equal(r.t, x.sequence, reader.floor(x.id))
 		// Its questions to the leader go to the old one, but it has other ways to see. One in
 		// three of these goes to the old one, too.
+		var a asking
 		natstest.Eventually(r.t, patience, func() bool {
-			ctx, cancel := context.WithTimeout(r.t.Context(), 10*rawTimeout)
+			ctx, cancel := context.WithTimeout(r.t.Context(), a.next())
 			defer cancel()
 			head, err := r.torn.Head(ctx, x.id, enact.InTenant(tenant), enact.AllowStale())
 			r.torn.saw(x.id, head.Sequence)

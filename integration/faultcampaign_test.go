@@ -26,7 +26,7 @@ const (
 	diskServer = 2
 	diskSize   = 192 << 20
 	// faultPatience bounds what ends by itself on a machine that is busy, elections too.
-	faultPatience = 2 * time.Minute
+	faultPatience = 5 * time.Minute
 	// probeTimeout bounds an append that must fail.
 	probeTimeout = 300 * time.Millisecond
 	// writes is how many appends show that a cluster takes them.
@@ -78,7 +78,7 @@ func newFaultCluster(t *testing.T, random *rand.Rand) *campaign {
 		Extra: "lame_duck_duration: 30s, lame_duck_grace_period: 1s",
 	})
 	ensure(t, natstest.URLs(c.servers))
-	c.store = open(t, natstest.URLs(c.servers), jetstore.WithKeyWindow(1024))
+	c.store = open(t, natstest.URLs(c.servers), jetstore.WithKeyWindow(1024), jetstore.WithTimeout(faultPatience))
 	return c
 }
 
@@ -221,8 +221,9 @@ func (c *campaign) ask(stream string, among []*natstest.Server, cond func(*clust
 	require.NoError(c.t, err)
 	defer nc.Close()
 	var info *cluster
+	var a asking
 	c.await(func() bool {
-		info = replicas(nc, stream)
+		info = a.replicas(nc, stream)
 		return info != nil && cond(info)
 	}, func() string {
 		text, _ := json.Marshal(info)

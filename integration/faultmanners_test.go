@@ -19,7 +19,7 @@ import (
 )
 
 // What a client of a cluster sees when one of its servers is away in one way or another,
-// with the default time-outs.
+// with the connections' default time-outs.
 func TestFaultsClientManners(t *testing.T) {
 	t.Parallel()
 	c := newFaultCluster(t, newRandom(t))
@@ -36,7 +36,7 @@ func (c *campaign) isolateOne(s *natstest.Server) { c.isolate(s) }
 // on opens the log on a server first, and on the others once that is left.
 func (c *campaign) on(t *testing.T, first int) *jetstore.Store {
 	t.Helper()
-	return open(t, natstest.URLs(rotated(c.servers, first)), jetstore.WithNATS(nats.DontRandomize()))
+	return open(t, natstest.URLs(rotated(c.servers, first)), jetstore.WithNATS(nats.DontRandomize()), jetstore.WithTimeout(faultPatience))
 }
 
 // leaves takes away a server that a store is connected to, without ending the connection.
@@ -149,8 +149,8 @@ func (c *campaign) answersForAWhile(t *testing.T) {
 	c.awaitWhole()
 	old := c.leader()
 	at := c.number(old)
-	cut := open(t, old.URL(), jetstore.WithNATS(nats.IgnoreDiscoveredServers()))
-	rest := open(t, natstest.URLs(rotated(c.servers, at+1)[:2]), jetstore.WithNATS(nats.IgnoreDiscoveredServers()))
+	opts := []jetstore.Option{jetstore.WithNATS(nats.IgnoreDiscoveredServers()), jetstore.WithTimeout(faultPatience)}
+	cut, rest := open(t, old.URL(), opts...), open(t, natstest.URLs(rotated(c.servers, at+1)[:2]), opts...)
 	id := enact.NewExecutionID()
 	_, err := rest.Append(t.Context(), id, tenant, enact.ExecutionStarted{})
 	require.NoError(t, err)

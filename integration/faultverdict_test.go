@@ -23,7 +23,7 @@ const (
 	// settlers is how many appends are settled, and executions checked, at a time.
 	settlers = 8
 	// historyTimeout bounds the check of one history; one that is not decided fails.
-	historyTimeout = time.Minute
+	historyTimeout = 10 * time.Minute
 )
 
 // verdict holds what the clients of a campaign were told against what the log holds once

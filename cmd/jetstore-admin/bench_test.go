@@ -34,7 +34,7 @@ func scratchStreams(t *testing.T, nc *nats.Conn) []string {
 func TestBenchInterrupted(t *testing.T) {
 	srv := listen(t, t.TempDir(), false)
 	t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := dial(srv.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -119,7 +119,7 @@ func TestVerifyCorrupt(t *testing.T) {
 	srv, err := embedded.Start(t.Context(), dir, embedded.WithPort(-1))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := dial(srv.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
@@ -134,7 +134,7 @@ func TestVerifyCorrupt(t *testing.T) {
 	head, err := run.Head(t.Context())
 	require.NoError(t, err)
 	// A copy of the second record under the next one's check.
-	js, err := nc.JetStream()
+	js, err := nc.JetStream(nats.MaxWait(patience))
 	require.NoError(t, err)
 	raw, err := js.GetMsg("ENACT", head.Position-1)
 	require.NoError(t, err)

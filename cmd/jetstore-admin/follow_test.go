@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -27,10 +26,10 @@ func TestFollowUntilInterrupted(t *testing.T) {
 				code, _, stderr := admin(t, "", "append", "--server", srv.ClientURL(), "--tenant", "acme", id, event)
 				require.Zero(t, code, stderr)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			tail := exec.CommandContext(ctx, programName, "execution", "tail", "--server", srv.ClientURL(),
-				"--tenant", "acme", "--follow", "-o", "jsonl", "--timeout", "5s", id)
+				"--tenant", "acme", "--follow", "-o", "jsonl", id)
 			var stderr strings.Builder
 			tail.Stderr = &stderr
 			out, err := tail.StdoutPipe()

@@ -50,7 +50,7 @@ func roundTrip(t require.TestingT, dir string, files ...string) {
 
 	command := func(args ...string) (stdout, stderr string) {
 		var out, errs bytes.Buffer
-		code := run(context.Background(), append(args, "--store", dir), strings.NewReader(""), &out, &errs)
+		code := run(context.Background(), patient(append(args, "--store", dir)), strings.NewReader(""), &out, &errs)
 		require.Zero(t, code, "%q: %s", args, errs.String())
 		return out.String(), errs.String()
 	}

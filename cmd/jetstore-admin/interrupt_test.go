@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -27,7 +26,7 @@ func TestInterruptLeavesAllOrNothing(t *testing.T) {
 	srv, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(-1), embedded.WithSyncInterval(time.Minute))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, srv.Shutdown(context.Background())) }()
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := dial(srv.ClientURL())
 	require.NoError(t, err)
 	defer nc.Close()
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
@@ -71,7 +70,7 @@ func TestInterruptLeavesAllOrNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, programName, append(c.args(dir), "--server", srv.ClientURL())...)
 			var stderr strings.Builder

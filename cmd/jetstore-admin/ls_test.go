@@ -47,7 +47,9 @@ func TestListInfos(t *testing.T) {
 			require.Equal(t, rest, got, "limit %d, offset %d", limit, offset)
 		}
 	}
-	require.NoError(t, store.Conn().PublishMsg(&nats.Msg{Subject: store.Subjects().Execution("acme", "e6")}))
+	// Stored before it is read, which is over another connection.
+	_, err := store.Conn().RequestMsg(&nats.Msg{Subject: store.Subjects().Execution("acme", "e6")}, patience)
+	require.NoError(t, err)
 	infos, _, err := listInfos(t.Context(), store, enact.Query{Tenant: "acme"}, 1, 0)
 	require.NoError(t, err)
 	require.Contains(t, infos[0].Error, "corrupt")

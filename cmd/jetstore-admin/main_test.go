@@ -26,7 +26,24 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output in the scripts")
 
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){programName: main})
+	testscript.Main(leakChecked{m}, map[string]func(){programName: func() {
+		os.Args = append(os.Args[:1:1], patient(os.Args[1:])...)
+		main()
+	}})
+}
+
+// patience bounds what should take a moment. Nothing waits for it unless something is wrong.
+const patience = 5 * time.Minute
+
+// patient makes a command line that waits as a busy machine needs it, unless it says itself
+// for how long.
+func patient(args []string) []string {
+	return append([]string{"--timeout", patience.String()}, args...)
+}
+
+// dial connects to a server.
+func dial(url string, opts ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect(url, append(opts, nats.Timeout(patience))...)
 }
 
 // leakChecked fails a run of tests that leaves goroutines behind.
@@ -69,6 +86,8 @@ func TestScripts(t *testing.T) {
 			"certificates": certificates,
 			"make-streams": makeStreams,
 			"silence":      silence,
+			"absent":       absent,
+			"runs-late":    runsLate,
 			"break-stream": breakStream,
 			"flip":         flip,
 			"context":      writeContext,
@@ -128,7 +147,7 @@ func listen(t failer, dir string, streams bool) *embedded.Server {
 	if !streams {
 		return srv
 	}
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := dial(srv.ClientURL())
 	if err == nil {
 		err = jetstore.EnsureStream(ctx, nc)
 		nc.Close()
@@ -137,6 +156,35 @@ func listen(t failer, dir string, streams bool) *embedded.Server {
 		t.Fatalf("%v", errors.Join(err, srv.Shutdown(ctx)))
 	}
 	return srv
+}
+
+// runsLate runs a program with a --timeout that it cannot keep, a longer one where it did not
+// get as far as to say so: runs-late PROGRAM ARG…
+func runsLate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: runs-late program [arg...]")
+	}
+	for timeout := time.Second; ; timeout *= 2 {
+		exits(ts, false, append([]string{"1"}, append(args[:len(args):len(args)], "--timeout", timeout.String())...))
+		if strings.Contains(ts.ReadFile("stderr"), "not done within "+timeout.String()) {
+			return
+		}
+		if timeout > patience {
+			ts.Fatalf("time does not run out")
+		}
+	}
+}
+
+// absent checks that no file's name matches: absent PATTERN
+func absent(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: absent pattern")
+	}
+	found, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(found) > 0 {
+		ts.Fatalf("there is %q", found)
+	}
 }
 
 // longLine writes a file with one event whose line has exactly so many bytes:
@@ -156,6 +204,6 @@ func longLine(ts *testscript.TestScript, neg bool, args []string) {
 func admin(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(t.Context(), args, strings.NewReader(stdin), &out, &errs)
+	code = run(t.Context(), patient(args), strings.NewReader(stdin), &out, &errs)
 	return code, out.String(), errs.String()
 }

@@ -80,7 +80,7 @@ func serverWithMaker(t *testing.T) (url string, nc *nats.Conn) {
 	srv.Start()
 	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
 	require.True(t, srv.ReadyForConnections(time.Minute))
-	nc, err = nats.Connect(srv.ClientURL(), nats.UserInfo("boss", "x"))
+	nc, err = dial(srv.ClientURL(), nats.UserInfo("boss", "x"))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return srv.ClientURL(), nc
@@ -139,10 +139,10 @@ func TestDoctorWithoutTheRightToRemove(t *testing.T) {
 func TestReaderGoneFromACheck(t *testing.T) {
 	srv := listen(t, t.TempDir(), true)
 	t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
-	nc, err := nats.Connect(srv.ClientURL())
+	nc, err := dial(srv.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	js, err := nc.JetStream()
+	js, err := nc.JetStream(nats.MaxWait(patience))
 	require.NoError(t, err)
 	// More than is written at once.
 	for _, id := range []string{"a", "b"} {

@@ -69,7 +69,7 @@ func connect(ts *testscript.TestScript, who []string) *nats.Conn {
 	case 2:
 		opts = append(opts, nats.UserInfo(who[0], who[1]))
 	}
-	nc, err := nats.Connect(ts.Getenv("SERVER"), opts...)
+	nc, err := dial(ts.Getenv("SERVER"), opts...)
 	ts.Check(err)
 	ts.Defer(nc.Close)
 	return nc

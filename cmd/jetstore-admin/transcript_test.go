@@ -51,7 +51,7 @@ func play(t *testing.T, command string) string {
 	}
 	require.Equal(t, programName, words[0])
 	var out bytes.Buffer
-	code := run(t.Context(), words[1:], strings.NewReader(""), &out, &out)
+	code := run(t.Context(), patient(words[1:]), strings.NewReader(""), &out, &out)
 	if code != 0 {
 		fmt.Fprintf(&out, "(exit code %d)\n", code)
 	}
