@@ -19,7 +19,7 @@ class Connection:
 
     def __init__(self, url):
         u = urllib.parse.urlsplit(url)
-        self.sock = socket.create_connection((u.hostname, u.port or 4222), timeout=10)
+        self.sock = socket.create_connection((u.hostname, u.port or 4222), timeout=60)
         self.lines = self.sock.makefile("rb")
         self.lines.readline()  # INFO
         options = {"verbose": False, "headers": True, "no_responders": True, "lang": "python", "version": "1"}

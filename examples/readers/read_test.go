@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -85,14 +86,14 @@ func TestReader(t *testing.T) {
 	// A record that somebody else wrote in the history's place.
 	last, err := run.Head(t.Context())
 	require.NoError(t, err)
-	m, err := nc.Request("$JS.API.DIRECT.GET.ENACT", []byte(fmt.Sprintf(`{"seq":%d}`, last.Position)), nats.DefaultTimeout)
+	m, err := nc.Request("$JS.API.DIRECT.GET.ENACT", []byte(fmt.Sprintf(`{"seq":%d}`, last.Position)), time.Minute)
 	require.NoError(t, err)
 	forged := &nats.Msg{Subject: m.Header.Get("Nats-Subject"), Header: nats.Header{}, Data: []byte(`{"type":"execution_resumed"}`)}
 	for _, name := range []string{"Enact-Sequence", "Enact-Time", "Enact-Commit", "Enact-Link"} {
 		forged.Header[name] = m.Header[name]
 	}
 	forged.Header["Nats-Expected-Last-Subject-Sequence"] = []string{fmt.Sprint(last.Position)}
-	_, err = nc.RequestMsg(forged, nats.DefaultTimeout)
+	_, err = nc.RequestMsg(forged, time.Minute)
 	require.NoError(t, err)
 	out, err = read(t, srv.ClientURL(), tenant, id)
 	require.Error(t, err)
