@@ -17,8 +17,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/rogpeppe/go-internal/testscript"
-	"go.uber.org/goleak"
 
+	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -61,7 +61,7 @@ func (m leakChecked) Run() int {
 	if code != 0 {
 		return code
 	}
-	if err := goleak.Find(); err != nil {
+	if err := leaktest.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
