@@ -10,7 +10,6 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
 // boardSlots is how many executions are appended to at a time.
@@ -65,12 +64,4 @@ func (b *board) highest(slot int, generation uint32) uint64 {
 		return word & (1<<32 - 1)
 	}
 	return 0
-}
-
-// clock returns nanoseconds of a clock that the processes of the machine have in common
-// and that nobody sets.
-func clock() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // fails for no clock that there is
-	return ts.Nano()
 }

@@ -42,12 +42,11 @@ type creatorScript struct {
 	Count int    // of executions
 }
 
-// created is an acknowledged creation: its append began and ended within these times,
-// which the processes of one machine have in common.
+// created is an acknowledged creation: its append began and ended within these times.
 type created struct {
 	Tenant     enact.TenantID
 	Execution  enact.ExecutionID
-	Began, Was int64 // nanoseconds of the Unix epoch
+	Began, Was int64 // by clock
 }
 
 func creatorTenant(i int) enact.TenantID {
@@ -72,11 +71,11 @@ func playCreator(text []byte, l line) error {
 	for g := range creatorGoroutines {
 		all.Go(func() {
 			for n := g; n < script.Count && errs[g] == nil; n += creatorGoroutines {
-				c := created{Tenant: creatorTenant(script.First + n), Execution: enact.ExecutionID(fmt.Sprintf("%s/%d", script.Name, n)), Began: time.Now().UnixNano()}
+				c := created{Tenant: creatorTenant(script.First + n), Execution: enact.ExecutionID(fmt.Sprintf("%s/%d", script.Name, n)), Began: clock()}
 				if _, errs[g] = s.Append(ctx, c.Execution, c.Tenant, enact.ExecutionStarted{}, enact.ExpectSequence(0)); errs[g] != nil {
 					return
 				}
-				c.Was = time.Now().UnixNano()
+				c.Was = clock()
 				mu.Lock()
 				errs[g] = l.say.Encode(c)
 				mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // roleVariable makes the test program play a role instead of running tests;
@@ -109,4 +110,12 @@ func (p *process) say(t *testing.T, what any) {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // an error means that it has ended
 	_ = p.cmd.Wait()         // a kill is an error, and what was asked for
+}
+
+// clock returns nanoseconds of a clock that the processes of the machine have in common
+// and that nobody sets.
+func clock() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // fails for no clock that there is
+	return ts.Nano()
 }
