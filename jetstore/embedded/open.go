@@ -30,10 +30,7 @@ func Open(ctx context.Context, dir string, opts ...Option) (*jetstore.Store, err
 }
 
 func open(ctx context.Context, srv *Server, c *config) (*jetstore.Store, error) {
-	// The server is up and in this process: however long it takes to answer, there is no other
-	// one to try instead.
-	patient := nats.Timeout(readyTimeout)
-	nc, err := nats.Connect("", srv.InProcess(), patient)
+	nc, err := nats.Connect("", srv.InProcess())
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +41,7 @@ func open(ctx context.Context, srv *Server, c *config) (*jetstore.Store, error) 
 	// Last: whatever the caller's options say, the server is this one and ends with the store.
 	storeOpts := append(
 		c.store[:len(c.store):len(c.store)],
-		jetstore.WithNATS(srv.InProcess(), patient), jetstore.WithLocalServer(srv.Shutdown),
+		jetstore.WithNATS(srv.InProcess()), jetstore.WithLocalServer(srv.Shutdown),
 	)
 	return jetstore.Connect(ctx, "", storeOpts...)
 }
