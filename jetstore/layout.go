@@ -8,6 +8,11 @@ import (
 	"github.com/enactlog/enact"
 )
 
+// MetadataRestore is the key in the metadata of a stream that a restore is making (package
+// backup). Until the restore is done, or where it was broken off, there is a part of the log
+// that looks whole: no store opens it.
+const MetadataRestore = "enact.restore"
+
 // Layout is where a log is: its streams, and the way to them. Programs that look at the
 // streams themselves, instead of at the executions in them, start from it.
 type Layout struct {

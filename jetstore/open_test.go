@@ -108,6 +108,7 @@ func TestOpenNamesEveryBrokenSetting(t *testing.T) {
 		"async persistence": {func(c *jetstream.StreamConfig) {
 			c.AllowAtomicPublish, c.PersistMode = false, jetstream.AsyncPersistMode
 		}, []string{"allow_atomic", "persist_mode"}},
+		"half restored":      {func(c *jetstream.StreamConfig) { c.Metadata[jetstore.MetadataRestore] = "1" }, []string{"metadata enact.restore"}},
 		"other subjects too": {func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other") }, []string{"subjects"}},
 		"transform": {func(c *jetstream.StreamConfig) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "enact.*.*", Destination: "enact.{{wildcard(2)}}.{{wildcard(1)}}"}

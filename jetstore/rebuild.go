@@ -352,7 +352,15 @@ func (rb *rebuild) take(ctx context.Context, position uint64, msg jetstream.Msg)
 	if r.Link.Number > 1 {
 		return nil
 	}
+	if err := rb.creation(ctx, r); err != nil {
+		return err // and the message is read again
+	}
 	rb.report.Executions++
+	return nil
+}
+
+// creation takes the first record of an execution into account.
+func (rb *rebuild) creation(ctx context.Context, r *record.Record) error {
 	key := execution{r.TenantID, r.ExecutionID}
 	id := idOf(r.Link.Origin, key)
 	if _, ok := rb.known[id]; ok {

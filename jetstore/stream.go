@@ -237,6 +237,8 @@ func streamProblems(c *jetstream.StreamConfig, subject string, memory bool) []en
 		}
 	}
 	const kept, addressed = "events are never lost", "every execution has one subject"
+	restore := c.Metadata[MetadataRestore]
+	expect(restore == "", "metadata "+MetadataRestore, restore, "unset", "a restore that is not done, or was broken off, has brought back a part of the events")
 	expect(len(c.Subjects) == 1 && c.Subjects[0] == subject, "subjects", c.Subjects, subject, addressed)
 	expect(c.Retention == jetstream.LimitsPolicy, "retention", c.Retention, "limits", kept)
 	expect(c.Storage == jetstream.FileStorage || memory, "storage", c.Storage, "file", "events survive a restart")

@@ -25,6 +25,7 @@ const (
 	codeNotEnabledForAcc = 10039 // JetStream is not enabled for the account
 	codeStreamNotFound   = 10059
 	codeSubjectsOverlap  = 10065
+	codeRestoreNameInUse = 10130
 )
 
 // connectError says that no connection was made.
@@ -111,6 +112,8 @@ func (a *app) explain(err error) (cause, next string) {
 	case errors.Is(err, enact.ErrStreamNotFound) || hasCode(err, codeStreamNotFound):
 		return fmt.Sprintf("no such stream: %v", err),
 			"Make the log with \"" + programName + " stream create\", or name another one with --stream."
+	case hasCode(err, codeRestoreNameInUse):
+		return err.Error(), "A restore that failed may hold the name, even where there is no such stream: \"nats stream rm\" frees it."
 	case hasCode(err, codeSubjectsOverlap):
 		return err.Error(), "Another log has these subjects: name its stream with --stream, or give this one subjects of its own with --prefix."
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrTimeout):

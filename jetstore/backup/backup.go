@@ -19,6 +19,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 )
 
 const (
@@ -126,84 +127,41 @@ func Take(ctx context.Context, nc *nats.Conn, request Requester, stream string, 
 // configuration may have been changed in replicas and placement. The stream must not exist.
 // It returns the state of the new stream.
 //
+// A restore that is broken off leaves a stream with the first part of the messages, which the
+// server takes for a stream like any other. So it is marked in its metadata
+// ([jetstore.MetadataRestore]) until all of it is there, and no store opens it.
+//
 // Errors are those of request, [*RefusedError], an error of r, and that of ctx. The restore
-// is then called off, and the server keeps nothing of it, unless it had the last chunk: it
-// makes the stream as soon as the snapshot is whole, and the caller has to delete it.
-func Restore(ctx context.Context, nc *nats.Conn, request Requester, stream string, snap Snapshot, r io.Reader, progress func(int)) (jetstream.StreamState, error) {
-	var none jetstream.StreamState
+// is then taken back, within ten seconds, whether ctx has ended or not. Where that fails, as
+// without a connection, a [*LeftError] is joined to the error: the stream may be there, and
+// is marked. The last request takes the mark away: if its answer alone was lost, the stream
+// may be there, whole.
+func Restore(ctx context.Context, nc *nats.Conn, request Requester, stream string, snap Snapshot, r io.Reader, progress func(int)) (state jetstream.StreamState, err error) {
+	m := making{nc: nc, request: request, stream: stream, mark: nuid.Next()}
+	marked, err := m.marked(snap)
+	if err != nil {
+		return state, err
+	}
 	var begun struct {
 		Subject string `json:"deliver_subject"`
 	}
-	if err := request(ctx, "STREAM.RESTORE."+stream, snap, &begun); err != nil {
-		return none, err
+	if err := request(ctx, "STREAM.RESTORE."+stream, marked, &begun); err != nil {
+		return state, err
 	}
-	if begun.Subject == "" {
-		return none, &RefusedError{Stream: stream, Reason: "the server does not say where the snapshot is to be sent"}
-	}
-	buf := make([]byte, min(chunkSize, int(nc.MaxPayload())))
-	for {
-		n, err := io.ReadFull(r, buf)
-		if n > 0 {
-			if sendErr := send(ctx, nc, stream, begun.Subject, buf[:n]); sendErr != nil {
-				callOff(nc, begun.Subject)
-				return none, sendErr
-			}
-			if progress != nil {
-				progress(n)
-			}
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
-		}
+	m.subject = begun.Subject
+	defer func() {
 		if err != nil {
-			callOff(nc, begun.Subject)
-			return none, err
+			err = errors.Join(err, m.takeBack(ctx))
 		}
+	}()
+	if m.subject == "" {
+		return state, &RefusedError{Stream: stream, Reason: "the server does not say where the snapshot is to be sent"}
 	}
-	if err := ctx.Err(); err != nil {
-		callOff(nc, begun.Subject)
-		return none, err
+	if err := m.send(ctx, r, progress); err != nil {
+		return state, err
 	}
-	// The empty message ends it; the answer comes when the stream is there.
-	reply, err := nc.RequestWithContext(ctx, begun.Subject, nil)
-	if err != nil {
-		return none, err
+	if state, err = m.end(ctx); err != nil {
+		return state, err
 	}
-	var made struct {
-		Error *jetstream.APIError   `json:"error"`
-		State jetstream.StreamState `json:"state"`
-	}
-	if err := json.Unmarshal(reply.Data, &made); err != nil {
-		return none, fmt.Errorf("backup: unexpected answer to the end of a restore: %w", err)
-	}
-	if made.Error != nil {
-		return none, &RefusedError{Stream: stream, Reason: made.Error.Description}
-	}
-	return made.State, nil
-}
-
-// send sends one chunk and waits until the server has taken it.
-func send(ctx context.Context, nc *nats.Conn, stream, subject string, chunk []byte) error {
-	reply, err := nc.RequestWithContext(ctx, subject, chunk)
-	if err != nil {
-		return err
-	}
-	if len(reply.Data) == 0 {
-		return nil
-	}
-	var answer struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil || answer.Error == nil {
-		return fmt.Errorf("backup: unexpected answer to a chunk: %.200q", reply.Data)
-	}
-	return &RefusedError{Stream: stream, Reason: answer.Error.Description}
-}
-
-// callOff makes the server drop a restore at once: a chunk that says of no place for its
-// answer is an error to it. Without one it would wait some seconds for more.
-func callOff(nc *nats.Conn, subject string) {
-	// Should the connection be gone, the server finds out by itself.
-	_ = nc.Publish(subject, []byte("off"))
-	_ = nc.FlushTimeout(flushTimeout)
+	return state, m.unmark(ctx, snap)
 }

@@ -3,6 +3,7 @@ package backup_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/backup"
@@ -49,57 +51,154 @@ func requester(nc *nats.Conn) backup.Requester {
 }
 
 // A backup that is broken off leaves nothing in its directory, a restore that is broken off
-// no stream; afterwards both can be done.
+// no stream, wherever that is; afterwards both can be done.
 func TestBrokenOff(t *testing.T) {
-	srv, err := embedded.Start(t.Context(), t.TempDir())
+	for name, nodes := range map[string]int{"one node": 1, "three nodes": 3} {
+		t.Run(name, func(t *testing.T) {
+			nc := connect(t, start(t, nodes))
+			require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithReplicas(nodes)))
+			// Nothing that could be packed, so that there are many chunks.
+			noise := rand.NewChaCha8([32]byte{1})
+			for range 20 {
+				data := make([]byte, 300_000)
+				_, _ = noise.Read(data) // never fails
+				_, err := nc.Request("enact.a.run", data, time.Minute)
+				require.NoError(t, err)
+			}
+			dir, request := filepath.Join(t.TempDir(), "log"), requester(nc)
+
+			ctx, cancel := context.WithCancel(t.Context())
+			_, err := backup.TakeDir(ctx, nc, request, "ENACT", dir, func(backup.Snapshot) { cancel() }, nil)
+			require.ErrorIs(t, err, context.Canceled)
+			require.NoDirExists(t, dir)
+			_, err = backup.OpenDir(dir)
+			require.ErrorIs(t, err, backup.ErrNoBackup)
+
+			_, err = backup.TakeDir(t.Context(), nc, request, "ENACT", dir, nil, nil)
+			require.NoError(t, err)
+			snap, err := backup.OpenDir(dir)
+			require.NoError(t, err)
+			require.NoError(t, snap.Verify(t.Context(), nil))
+			require.EqualValues(t, 20, snap.State.Msgs)
+			before := streamOf(t, request)
+			require.NoError(t, request(t.Context(), "STREAM.DELETE.ENACT", nil, new(struct{})))
+
+			for _, part := range []int64{1, snap.Bytes / 2, snap.Bytes} { // of what is sent
+				ctx, cancel := context.WithCancel(t.Context())
+				sent := int64(0)
+				_, err = restore(ctx, nc, request, snap, func(n int) {
+					if sent += int64(n); sent >= part {
+						cancel()
+					}
+				})
+				require.ErrorIs(t, err, context.Canceled, "%d of %d", part, snap.Bytes)
+				require.NotErrorAs(t, err, new(*backup.LeftError))
+				refused, ok := errors.AsType[*jetstream.APIError](request(t.Context(), "STREAM.INFO.ENACT", nil, new(struct{})))
+				require.True(t, ok)
+				require.Equal(t, jetstream.JSErrCodeStreamNotFound, refused.ErrorCode)
+			}
+
+			state, err := restore(t.Context(), nc, request, snap, nil)
+			require.NoError(t, err)
+			require.Equal(t, snap.State.Msgs, state.Msgs)
+			require.Equal(t, snap.State.FirstSeq, state.FirstSeq)
+			require.Equal(t, snap.State.LastSeq, state.LastSeq)
+			require.Equal(t, before, streamOf(t, request), "the settings, without a mark")
+		})
+	}
+}
+
+// start starts servers and returns how to connect to them.
+func start(t *testing.T, nodes int) nats.Option {
+	t.Helper()
+	if nodes == 1 {
+		srv, err := embedded.Start(t.Context(), t.TempDir())
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
+		return srv.InProcess()
+	}
+	cluster, err := embedded.StartCluster(t.Context(), t.TempDir(), nodes)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, srv.Shutdown(context.Background())) }()
-	nc, err := nats.Connect("", srv.InProcess())
+	t.Cleanup(func() { require.NoError(t, cluster.Shutdown(context.Background())) })
+	return cluster.InProcess()
+}
+
+func connect(t *testing.T, inProcess nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect("", inProcess)
 	require.NoError(t, err)
-	defer nc.Close()
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// restore restores a snapshot from its directory.
+func restore(ctx context.Context, nc *nats.Conn, request backup.Requester, snap *backup.Dir, progress func(int)) (jetstream.StreamState, error) {
+	in, err := snap.Open()
+	if err != nil {
+		return jetstream.StreamState{}, err
+	}
+	state, err := backup.Restore(ctx, nc, request, "ENACT", snap.Snapshot, in, progress)
+	return state, errors.Join(err, in.Close())
+}
+
+// streamOf returns the configuration of the log's stream.
+func streamOf(t *testing.T, request backup.Requester) jetstream.StreamConfig {
+	t.Helper()
+	var info jetstream.StreamInfo
+	require.NoError(t, request(t.Context(), "STREAM.INFO.ENACT", nil, &info))
+	return info.Config
+}
+
+// What cannot be taken back is said, and no store opens the part that is there. A stream that
+// others have made meanwhile stays.
+func TestLeftHalfRestored(t *testing.T) {
+	inProcess := start(t, 1)
+	nc, other := connect(t, inProcess), connect(t, inProcess)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
-	// Nothing that could be packed, so that there are many chunks.
-	noise := rand.NewChaCha8([32]byte{1})
-	for range 20 {
-		data := make([]byte, 300_000)
-		_, _ = noise.Read(data) // never fails
-		_, err := nc.Request("enact.a.run", data, 30*time.Second)
+	for range 5 {
+		_, err := nc.Request("enact.a.run", make([]byte, 300_000), time.Minute)
 		require.NoError(t, err)
 	}
 	dir, request := filepath.Join(t.TempDir(), "log"), requester(nc)
-
-	ctx, cancel := context.WithCancel(t.Context())
-	_, err = backup.TakeDir(ctx, nc, request, "ENACT", dir, func(backup.Snapshot) { cancel() }, nil)
-	require.ErrorIs(t, err, context.Canceled)
-	require.NoDirExists(t, dir)
-	_, err = backup.OpenDir(dir)
-	require.ErrorIs(t, err, backup.ErrNoBackup)
-
-	_, err = backup.TakeDir(t.Context(), nc, request, "ENACT", dir, nil, nil)
+	_, err := backup.TakeDir(t.Context(), nc, request, "ENACT", dir, nil, nil)
 	require.NoError(t, err)
 	snap, err := backup.OpenDir(dir)
 	require.NoError(t, err)
-	require.NoError(t, snap.Verify(t.Context(), nil))
-	require.EqualValues(t, 20, snap.State.Msgs)
 	require.NoError(t, request(t.Context(), "STREAM.DELETE.ENACT", nil, new(struct{})))
 
-	in, err := snap.Open()
-	require.NoError(t, err)
-	ctx, cancel = context.WithCancel(t.Context())
-	_, err = backup.Restore(ctx, nc, request, "ENACT", snap.Snapshot, in, func(int) { cancel() })
-	require.NoError(t, in.Close())
-	require.ErrorIs(t, err, context.Canceled)
-	var apiErr *jetstream.APIError
-	require.ErrorAs(t, request(t.Context(), "STREAM.INFO.ENACT", nil, new(struct{})), &apiErr)
+	lost := errors.New("no connection")
+	neither := func(ctx context.Context, verb string, body, into any) error {
+		if verb == "STREAM.UPDATE.ENACT" || verb == "STREAM.DELETE.ENACT" {
+			other.Close()
+			return lost
+		}
+		return request(ctx, verb, body, into)
+	}
+	_, err = restore(t.Context(), other, neither, snap, nil)
+	left, ok := errors.AsType[*backup.LeftError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, "ENACT", left.Stream)
+	require.ErrorIs(t, err, lost)
+	_, err = jetstore.Open(t.Context(), nc)
+	broken, ok := errors.AsType[*enact.StreamConfigError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, "metadata enact.restore", broken.Problems[0].Setting)
 
-	in, err = snap.Open()
+	require.NoError(t, request(t.Context(), "STREAM.DELETE.ENACT", nil, new(struct{})))
+	others := func(ctx context.Context, verb string, body, into any) error {
+		if verb == "STREAM.UPDATE.ENACT" {
+			require.NoError(t, request(ctx, "STREAM.DELETE.ENACT", nil, new(struct{})))
+			require.NoError(t, jetstore.EnsureStream(ctx, nc))
+			return lost
+		}
+		return request(ctx, verb, body, into)
+	}
+	_, err = restore(t.Context(), nc, others, snap, nil)
+	require.ErrorIs(t, err, lost)
+	require.NotErrorAs(t, err, new(*backup.LeftError))
+	store, err := jetstore.Open(t.Context(), nc)
 	require.NoError(t, err)
-	state, err := backup.Restore(t.Context(), nc, request, "ENACT", snap.Snapshot, in, nil)
-	require.NoError(t, in.Close())
-	require.NoError(t, err)
-	require.Equal(t, snap.State.Msgs, state.Msgs)
-	require.Equal(t, snap.State.FirstSeq, state.FirstSeq)
-	require.Equal(t, snap.State.LastSeq, state.LastSeq)
+	require.NoError(t, store.Shutdown(t.Context()))
 }
 
 // A byte that changed in any of a backup's files that a restore reads is noticed before it.

@@ -27,9 +27,6 @@ const (
 	sumFile     = "enact.json"    // what only this package writes
 )
 
-// flushTimeout bounds the word that a restore is called off.
-const flushTimeout = 2 * time.Second
-
 // archiveMagic begins what a snapshot from 2.15 on holds (server, archive.MagicBytes).
 const archiveMagic = "NATSARC"
 

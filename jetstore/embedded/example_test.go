@@ -110,7 +110,7 @@ func ExampleStartCluster() {
 		log.Fatal(err)
 	}
 	defer func() { _ = cluster.Shutdown(ctx) }()
-	nc, err := nats.Connect("", cluster.InProcess())
+	nc, err := nats.Connect(cluster.ClientURL(), nats.Timeout(30*time.Second))
 	if err != nil {
 		log.Fatal(err)
 	}
