@@ -17,6 +17,11 @@ import (
 const (
 	takeBackTimeout = 10 * time.Second // bounds the way back from a restore that failed
 	takeBackPause   = 100 * time.Millisecond
+
+	// The server that is connected to may hear late that another one of its cluster takes the
+	// snapshot. That one waits for 5 s (server, processStreamRestore).
+	knownWithin = 4 * time.Second
+	knownPause  = 10 * time.Millisecond
 )
 
 // LeftError is joined to the error of a restore that could not be taken back. The stream
@@ -65,10 +70,10 @@ func (m *making) marked(snap Snapshot) (Snapshot, error) {
 // send sends the snapshot, chunk by chunk.
 func (m *making) send(ctx context.Context, r io.Reader, progress func(int)) error {
 	buf := make([]byte, min(chunkSize, int(m.nc.MaxPayload())))
-	for {
+	for send := m.firstChunk; ; send = m.chunk {
 		n, err := io.ReadFull(r, buf)
 		if n > 0 {
-			if err := m.chunk(ctx, buf[:n]); err != nil {
+			if err := send(ctx, buf[:n]); err != nil {
 				return err
 			}
 			if progress != nil {
@@ -80,6 +85,21 @@ func (m *making) send(ctx context.Context, r io.Reader, progress func(int)) erro
 		}
 		if err != nil {
 			return err
+		}
+	}
+}
+
+// firstChunk sends the first chunk as soon as it is known where to.
+func (m *making) firstChunk(ctx context.Context, chunk []byte) error {
+	for began := time.Now(); ; {
+		err := m.chunk(ctx, chunk)
+		if !errors.Is(err, nats.ErrNoResponders) || time.Since(began) > knownWithin {
+			return err
+		}
+		select {
+		case <-time.After(knownPause):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
