@@ -204,7 +204,7 @@ func TestKVCheckpointRefusesBadInput(t *testing.T) {
 
 	// Something else at the key of an execution, whose id needs escaping.
 	ev := enact.StoredEvent{TenantID: "a.b", ExecutionID: "c d", Sequence: 1}
-	js := streams(t, s)
+	js := natstest.JetStream(t, s.Conn())
 	kv, err := js.KeyValue(t.Context(), "marks")
 	require.NoError(t, err)
 	_, err = kv.PutString(t.Context(), "a=2Eb.c=20d", "something else")
@@ -341,7 +341,7 @@ func relay(t *testing.T, server, text string) (url string) {
 func TestKVCheckpointLosesAnAnswer(t *testing.T) {
 	t.Parallel() // it waits for the answer
 	srv := natstest.Start(t, natstest.Options{})
-	nc := connect(t, srv)
+	nc := natstest.Connect(t, srv.URL())
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	nc.Close()
 	s, err := jetstore.Connect(t.Context(), relay(t, srv.URL(), `"stream":"KV_marks"`), jetstore.WithNATS(nats.IgnoreDiscoveredServers(), nats.Timeout(patience)))

@@ -9,6 +9,7 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
 	"github.com/enactlog/enact/internal/logtest"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
@@ -31,7 +32,7 @@ func TestSkipCorruptForgetsNoCorruption(t *testing.T) {
 	}
 	appendTo("bad")
 
-	js := streams(t, s)
+	js := natstest.JetStream(t, s.Conn())
 	stream, err := logtest.ReadStream(t.Context(), js, s.StreamName())
 	require.NoError(t, err)
 	stream.Edit(unreadable).Header.Set(record.HeaderVersion, "2")

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
@@ -126,8 +126,7 @@ func logFollower(t *testing.T, s *jetstore.Store, next uint64, begins start, h H
 		workers: 1, inOrder: true, keep: 8, run: f.handle, begin: f.remember, forget: f.forget, failed: func(err error) { failed <- err },
 	})
 	t.Cleanup(f.pool.close)
-	js, err := jetstream.New(s.Conn(), jetstream.WithDefaultTimeout(time.Minute))
-	require.NoError(t, err)
+	js := natstest.JetStream(t, s.Conn())
 	stream, err := js.Stream(t.Context(), s.StreamName())
 	require.NoError(t, err)
 	return f, func(position uint64) error {

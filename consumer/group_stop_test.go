@@ -14,6 +14,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -52,7 +53,7 @@ func TestGroupTriesADeadLetterAgainAndNotTheEvent(t *testing.T) {
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
 	_, err := s.Append(t.Context(), "run", "acme", note(1))
 	require.NoError(t, err)
-	js := streams(t, s)
+	js := natstest.JetStream(t, s.Conn())
 	require.NoError(t, consumer.EnsureDeadLetters(t.Context(), s))
 	for _, mode := range []consumer.Mode{consumer.Ordered, consumer.Parallel} {
 		var calls, lost atomic.Int32

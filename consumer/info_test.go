@@ -13,6 +13,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -20,7 +21,7 @@ import (
 // otherConsumer makes a consumer that is not of this package.
 func otherConsumer(t *testing.T, s *jetstore.Store, name string) {
 	t.Helper()
-	_, err := streams(t, s).CreateConsumer(t.Context(), s.StreamName(), jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy})
+	_, err := natstest.JetStream(t, s.Conn()).CreateConsumer(t.Context(), s.StreamName(), jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy})
 	require.NoError(t, err)
 }
 

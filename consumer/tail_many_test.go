@@ -20,7 +20,7 @@ import (
 func onServer(t *testing.T) (*natstest.Server, *jetstore.Store) {
 	t.Helper()
 	srv := natstest.Start(t, natstest.Options{})
-	nc := connect(t, srv)
+	nc := natstest.Connect(t, srv.URL())
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	nc.Close()
 	s, err := jetstore.Connect(t.Context(), srv.URL(), jetstore.WithNATS(nats.Timeout(patience)))

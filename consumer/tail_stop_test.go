@@ -8,6 +8,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -58,7 +59,7 @@ func TestTailOfALogMadeAnew(t *testing.T) {
 		return nil
 	}
 	require.NoError(t, tail())
-	js := streams(t, s)
+	js := natstest.JetStream(t, s.Conn())
 	require.NoError(t, js.DeleteStream(t.Context(), s.StreamName()))
 	require.NoError(t, js.DeleteStream(t.Context(), s.IndexName()))
 	require.NoError(t, jetstore.EnsureStream(t.Context(), s.Conn(), jetstore.WithMemoryStorage()))

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -24,26 +23,10 @@ func note(n int) enact.Event { return enact.Custom{EventType: "note", Data: enac
 // patience bounds a request of a test's own to a server that serves.
 const patience = time.Minute
 
-// streams returns a way to the streams of the store's server.
-func streams(t *testing.T, s *jetstore.Store) jetstream.JetStream {
-	t.Helper()
-	js, err := jetstream.New(s.Conn(), jetstream.WithDefaultTimeout(patience))
-	require.NoError(t, err)
-	return js
-}
-
-// connect connects to a server that is another process.
-func connect(t *testing.T, srv *natstest.Server) *nats.Conn {
-	t.Helper()
-	nc, err := nats.Connect(srv.URL(), nats.Timeout(patience))
-	require.NoError(t, err)
-	return nc
-}
-
 // nothingLeft requires the log's stream to have no consumers.
 func nothingLeft(t *testing.T, s *jetstore.Store) {
 	t.Helper()
-	js := streams(t, s)
+	js := natstest.JetStream(t, s.Conn())
 	var names []string
 	natstest.Eventually(t, 10*time.Second, func() bool {
 		names = nil
@@ -251,7 +234,7 @@ func TestTailOverARestart(t *testing.T) {
 // Records that nobody appended end a tail, whatever number they give themselves.
 func TestTailOfForgedRecords(t *testing.T) {
 	s := embedded.ForTest(t, embedded.WithMemoryStorage())
-	js := streams(t, s)
+	js := natstest.JetStream(t, s.Conn())
 	for _, sequences := range [][]uint64{{1000}, {1000, 1001}, {1000, 3}} {
 		t.Run(fmt.Sprint(sequences), func(t *testing.T) {
 			run := s.Execution("acme", enact.NewExecutionID())

@@ -15,6 +15,7 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
 	"github.com/enactlog/enact/internal/logtest"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -29,7 +30,7 @@ func tornLog(t *testing.T, opts ...jetstore.Option) (*jetstore.Store, *nats.Msg)
 	require.NoError(t, err)
 	_, err = run.AppendBatch(t.Context(), []enact.Event{note(2), note(3), note(4)}, enact.WithOneEventPerRecord())
 	require.NoError(t, err)
-	js := streams(t, s)
+	js := natstest.JetStream(t, s.Conn())
 	stream, err := logtest.ReadStream(t.Context(), js, s.StreamName())
 	require.NoError(t, err)
 	rest := stream.At(stream.First + 3)

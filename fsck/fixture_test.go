@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,6 +13,7 @@ import (
 	"github.com/enactlog/enact/fsck"
 	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/internal/logtest"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -39,11 +39,8 @@ func newWorld(t *testing.T) *world {
 
 func connect(t *testing.T, opt nats.Option) *world {
 	t.Helper()
-	nc, err := nats.Connect("", opt, nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	require.NoError(t, err)
+	nc := natstest.Connect(t, "", opt)
+	js := natstest.JetStream(t, nc)
 	return &world{nc: nc, js: js}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -18,8 +17,7 @@ import (
 // makeAgain deletes the streams of a log and makes them again.
 func makeAgain(t *testing.T, nc *nats.Conn) {
 	t.Helper()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	require.NoError(t, err)
+	js := natstest.JetStream(t, nc)
 	for _, name := range []string{DefaultStream, DefaultStream + indexSuffix} {
 		require.NoError(t, js.DeleteStream(t.Context(), name))
 	}
@@ -166,8 +164,7 @@ func TestAttemptOfACommitThatBeganAgain(t *testing.T) {
 func TestAttemptBehindAnotherRecordAtThePositionOfItsPredecessor(t *testing.T) {
 	s := openInside(t, "")
 	byHand := func() {
-		js, err := jetstream.New(s.asks.nc, jetstream.WithDefaultTimeout(time.Minute))
-		require.NoError(t, err)
+		js := natstest.JetStream(t, s.asks.nc)
 		for _, name := range []string{DefaultStream, DefaultStream + indexSuffix} {
 			stream, err := js.Stream(t.Context(), name)
 			require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 )
 
@@ -87,9 +88,7 @@ func TestReplicaHasPartOfABatch(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(6), receipt.Last)
 
-	raw, err := nats.Connect("", srv.InProcess(), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	t.Cleanup(raw.Close)
+	raw := natstest.Connect(t, "", srv.InProcess())
 	c := startCatchUp(t, raw)
 	for upTo := receipt.Position - 4; upTo < receipt.Position; upTo++ {
 		t.Run(fmt.Sprintf("%d of 5", 5-(receipt.Position-upTo)), func(t *testing.T) {

@@ -103,7 +103,7 @@ func (l *codecLog) sealed() *jetstore.Store {
 func (l *codecLog) records(run jetstore.Execution) []*record.Record {
 	l.t.Helper()
 	subjects := run.Store().Subjects()
-	stream, err := newJetStream(l.t, l.nc).Stream(l.t.Context(), "ENACT")
+	stream, err := natstest.JetStream(l.t, l.nc).Stream(l.t.Context(), "ENACT")
 	require.NoError(l.t, err)
 	var records []*record.Record
 	for p := stream.CachedInfo().State.FirstSeq; p <= stream.CachedInfo().State.LastSeq; p++ {
@@ -348,7 +348,7 @@ func TestAppendWithoutAKey(t *testing.T) {
 	l := newCodecLog(t)
 	ctx := t.Context()
 	s := l.sealed()
-	js := newJetStream(t, l.nc)
+	js := natstest.JetStream(t, l.nc)
 	messages := func() (n uint64) {
 		for _, name := range []string{"ENACT", "ENACT_INDEX"} {
 			stream, err := js.Stream(ctx, name)

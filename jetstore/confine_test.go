@@ -106,13 +106,11 @@ func TestInboxPrefixIsMissing(t *testing.T) {
 	srv := natstest.Start(t, natstest.Options{
 		Extra: authorization(t, perms), NATS: []nats.Option{nats.UserInfo("operator", password)},
 	})
-	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, srv.URL(), nats.UserInfo("operator", password))
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 
 	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	_, err = jetstore.Connect(patiently(t), srv.URL(), jetstore.WithNATS(nats.UserInfo("a", password), quiet))
+	_, err := jetstore.Connect(patiently(t), srv.URL(), jetstore.WithNATS(nats.UserInfo("a", password), quiet))
 	require.ErrorIs(t, err, enact.ErrNotPermitted)
 	require.ErrorContains(t, err, "inbox prefix")
 	require.ErrorContains(t, err, `"_INBOX.`)
@@ -169,9 +167,7 @@ func TestSharedStreamConfinesWritesAlone(t *testing.T) {
 	srv := natstest.Start(t, natstest.Options{
 		Extra: authorization(t, perms), NATS: []nats.Option{nats.UserInfo("operator", password)},
 	})
-	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, srv.URL(), nats.UserInfo("operator", password))
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	b := operatorOf(t, srv, "operator")
 	b.fill(t, "ENACT", "ENACT_INDEX")
@@ -194,7 +190,7 @@ func TestSharedStreamConfinesWritesAlone(t *testing.T) {
 		"$JS.API.CONSUMER.CREATE.ENACT.x", "$JS.API.CONSUMER.CREATE.ENACT.x.enact.b.*", "$JS.API.CONSUMER.CREATE.ENACT.x.>",
 	))
 	require.Empty(t, in.tryToSubscribe(t, ">", "enact.>", "enact.b.*", "enact-index.*", "_INBOX.>", "_INBOX_b.>", "$JS.>"))
-	_, err = a.Append(t.Context(), "private", "b", note(1))
+	_, err := a.Append(t.Context(), "private", "b", note(1))
 	require.ErrorIs(t, err, enact.ErrNotPermitted)
 	require.NotContains(t, string(in.heard(t)), secret)
 	require.Equal(t, before, b.state(t))
@@ -266,9 +262,7 @@ func TestForgeryOnASharedStream(t *testing.T) {
 	srv := natstest.Start(t, natstest.Options{
 		Extra: authorization(t, perms), NATS: []nats.Option{nats.UserInfo("operator", password)},
 	})
-	nc, err := nats.Connect(srv.URL(), nats.UserInfo("operator", password), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, srv.URL(), nats.UserInfo("operator", password))
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	b := operatorOf(t, srv, "operator")
 	b.fill(t, "ENACT", "ENACT_INDEX")

@@ -16,6 +16,7 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/codec"
 	"github.com/enactlog/enact/internal/logtest"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/internal/record"
 	"github.com/enactlog/enact/jetstore"
 )
@@ -34,7 +35,7 @@ func copyLog(t *testing.T, s shape) *copied {
 	l := newWatchedLog(t)
 	c := &copied{t: t, l: l, run: l.build(t, t.Context(), s)}
 	var err error
-	c.stream, err = logtest.ReadStream(t.Context(), newJetStream(t, l.raw), "ENACT")
+	c.stream, err = logtest.ReadStream(t.Context(), natstest.JetStream(t, l.raw), "ENACT")
 	require.NoError(t, err)
 	events, err := c.run.LoadEvents(t.Context())
 	require.NoError(t, err)
@@ -85,7 +86,7 @@ func (a *altered) parse(n int) *record.Record {
 // open makes the log's stream again, of the altered messages, each at the position of
 // its original, and opens it.
 func (a *altered) open(t *testing.T, opts ...jetstore.Option) jetstore.Execution {
-	require.NoError(t, a.stream.Write(t.Context(), newJetStream(t, a.l.raw)))
+	require.NoError(t, a.stream.Write(t.Context(), natstest.JetStream(t, a.l.raw)))
 	store, err := jetstore.Open(t.Context(), a.l.nc, append(opts, jetstore.WithMemoryStorage())...)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, store) })

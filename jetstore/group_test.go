@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -21,9 +20,7 @@ func openInside(t *testing.T, extra string, opts ...Option) *Store {
 	// It syncs: of one that does not, a stream that is deleted and made again may begin with what
 	// the deleted one had not yet written.
 	srv := natstest.Start(t, natstest.Options{Extra: extra})
-	nc, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
+	nc := natstest.Connect(t, srv.URL())
 	require.NoError(t, EnsureStream(t.Context(), nc))
 	s, err := Open(t.Context(), nc, opts...)
 	require.NoError(t, err)

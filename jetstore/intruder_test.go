@@ -90,7 +90,7 @@ func operatorOf(t *testing.T, srv *natstest.Server, user string, opts ...jetstor
 	store, err := jetstore.Open(t.Context(), nc, opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, store) })
-	return &victim{nc: nc, js: newJetStream(t, nc), store: store}
+	return &victim{nc: nc, js: natstest.JetStream(t, nc), store: store}
 }
 
 // fill makes what is to be protected: an execution, and a consumer with a message that is

@@ -60,7 +60,7 @@ func newObservedLog(t *testing.T) *observedLog {
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, store) })
 	l.watchedLog = &watchedLog{nc: nc, store: store, raw: raw}
-	l.stream, err = newJetStream(t, raw).Stream(t.Context(), store.StreamName())
+	l.stream, err = natstest.JetStream(t, raw).Stream(t.Context(), store.StreamName())
 	require.NoError(t, err)
 	return l
 }

@@ -54,7 +54,7 @@ func (l *madeLog) makeStreams(t *testing.T) {
 	if l.window == 0 {
 		return
 	}
-	js := newJetStream(t, l.nc)
+	js := natstest.JetStream(t, l.nc)
 	index, err := js.Stream(t.Context(), "ENACT_INDEX")
 	require.NoError(t, err)
 	cfg := index.CachedInfo().Config

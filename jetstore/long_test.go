@@ -79,7 +79,7 @@ func TestLongReadOfLargeRecords(t *testing.T) {
 func TestLongReadSurvivesItsConsumer(t *testing.T) {
 	l := newWatchedLog(t)
 	run := l.build(t, t.Context(), longShape)
-	js := newJetStream(t, l.raw)
+	js := natstest.JetStream(t, l.raw)
 	var events []enact.StoredEvent
 	for ev, err := range run.Events(t.Context(), 0) {
 		require.NoError(t, err)

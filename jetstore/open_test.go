@@ -23,9 +23,7 @@ func startServer(t *testing.T) (*embedded.Server, *nats.Conn) {
 	srv, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(-1))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, srv.Shutdown(context.Background())) })
-	nc, err := nats.Connect(srv.ClientURL(), nats.ReconnectBufSize(-1), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
+	nc := natstest.Connect(t, srv.ClientURL(), nats.ReconnectBufSize(-1))
 	return srv, nc
 }
 
@@ -36,7 +34,7 @@ func shutDown(t *testing.T, s *jetstore.Store) {
 
 func TestOpenNeedsBothStreams(t *testing.T) {
 	srv, nc := startServer(t)
-	js := newJetStream(t, nc)
+	js := natstest.JetStream(t, nc)
 
 	_, err := jetstore.Open(t.Context(), nc)
 	require.ErrorIs(t, err, enact.ErrStreamNotFound)
@@ -58,7 +56,7 @@ func TestOpenNeedsBothStreams(t *testing.T) {
 
 func TestEnsureStreamChangesNothing(t *testing.T) {
 	_, nc := startServer(t)
-	js := newJetStream(t, nc)
+	js := natstest.JetStream(t, nc)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	before, err := js.Stream(t.Context(), "ENACT")
 	require.NoError(t, err)
@@ -116,7 +114,7 @@ func TestOpenNamesEveryBrokenSetting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, nc := startServer(t)
-			js := newJetStream(t, nc)
+			js := natstest.JetStream(t, nc)
 			require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 			good, err := js.Stream(t.Context(), "ENACT")
 			require.NoError(t, err)
@@ -239,7 +237,7 @@ func TestStreamIsGone(t *testing.T) {
 	s, err := jetstore.Open(t.Context(), nc)
 	require.NoError(t, err)
 	defer shutDown(t, s)
-	require.NoError(t, newJetStream(t, nc).DeleteStream(t.Context(), "ENACT"))
+	require.NoError(t, natstest.JetStream(t, nc).DeleteStream(t.Context(), "ENACT"))
 	for name, call := range map[string]func() error{
 		"append": func() error { _, err := s.Append(t.Context(), "run", "acme", note(1)); return err },
 		"create": func() error {

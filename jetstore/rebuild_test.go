@@ -15,20 +15,21 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/logtest"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 )
 
 // loseIndex deletes the index stream and makes it anew.
 func (l *madeLog) loseIndex(t *testing.T) {
 	t.Helper()
-	require.NoError(t, newJetStream(t, l.nc).DeleteStream(t.Context(), "ENACT_INDEX"))
+	require.NoError(t, natstest.JetStream(t, l.nc).DeleteStream(t.Context(), "ENACT_INDEX"))
 	l.makeStreams(t)
 }
 
 // entriesOf counts the entries of the index by message id.
 func (l *madeLog) entriesOf(t *testing.T) map[string]int {
 	t.Helper()
-	stream, err := newJetStream(t, l.nc).Stream(t.Context(), "ENACT_INDEX")
+	stream, err := natstest.JetStream(t, l.nc).Stream(t.Context(), "ENACT_INDEX")
 	require.NoError(t, err)
 	state := stream.CachedInfo().State
 	counts := make(map[string]int)
@@ -150,9 +151,7 @@ func TestRebuiltEntriesAreNoCopies(t *testing.T) {
 	l.forget(t)
 	_, err := l.store.RebuildIndex(t.Context(), nil)
 	require.NoError(t, err)
-	raw, err := nats.Connect(l.nc.ConnectedUrl(), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	defer raw.Close()
+	raw := natstest.Connect(t, l.nc.ConnectedUrl())
 	s := l.open(t)
 	asked := questions(t, raw, l.nc, func() { require.Equal(t, want, listAll(t, s, "t")) })
 	require.Equal(t, 1, asked["DIRECT.GET.ENACT_INDEX"])
@@ -260,7 +259,7 @@ func TestRebuildWithoutTheLastMessages(t *testing.T) {
 		l.send(c.Entry(), l.record(c))
 		want = slices.Insert(want, 0, c.Execution)
 	}
-	js := newJetStream(t, l.nc)
+	js := natstest.JetStream(t, l.nc)
 	log, err := logtest.ReadStream(t.Context(), js, "ENACT")
 	require.NoError(t, err)
 	index, err := logtest.ReadStream(t.Context(), js, "ENACT_INDEX")

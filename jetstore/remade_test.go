@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 )
 
@@ -21,7 +22,7 @@ func (l *watchedLog) another(t *testing.T) *jetstore.Store {
 // remake deletes the log's streams and makes them anew.
 func (l *watchedLog) remake(t *testing.T) {
 	t.Helper()
-	js := newJetStream(t, l.raw)
+	js := natstest.JetStream(t, l.raw)
 	for _, stream := range []string{"ENACT", "ENACT_INDEX"} {
 		require.NoError(t, js.DeleteStream(t.Context(), stream))
 	}

@@ -36,11 +36,9 @@ func startCluster(t *testing.T) *embedded.Cluster {
 // one that leads it.
 func makeReplicated(t *testing.T, url string) string {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, url)
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc, jetstore.WithMemoryStorage()))
-	stream, err := newJetStream(t, nc).Stream(t.Context(), "ENACT")
+	stream, err := natstest.JetStream(t, nc).Stream(t.Context(), "ENACT")
 	require.NoError(t, err)
 	require.Equal(t, 3, stream.CachedInfo().Config.Replicas)
 	return stream.CachedInfo().Cluster.Leader

@@ -10,6 +10,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/logtest"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/internal/record"
 )
 
@@ -32,7 +33,7 @@ func TestHeadersOfAnEarlierServer(t *testing.T) {
 			n := len(c.records)
 			want, _, err := c.l.store.Executions(t.Context(), enact.Query{Tenant: c.run.Tenant()})
 			require.NoError(t, err)
-			js := newJetStream(t, c.l.raw)
+			js := natstest.JetStream(t, c.l.raw)
 			index, err := logtest.ReadStream(t.Context(), js, "ENACT_INDEX")
 			require.NoError(t, err)
 			for _, s := range []*logtest.Stream{index, c.stream} {
@@ -77,7 +78,7 @@ func TestMessagesOfOthersThatClaimToBeRecords(t *testing.T) {
 	}
 	append1(1)
 	position := append1(2).Position
-	m, err := newJetStream(t, l.raw).Stream(t.Context(), "ENACT")
+	m, err := natstest.JetStream(t, l.raw).Stream(t.Context(), "ENACT")
 	require.NoError(t, err)
 	second, err := m.GetMsg(t.Context(), position)
 	require.NoError(t, err)

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/enactlog/enact"
@@ -20,11 +18,9 @@ import (
 func openOnSmallServer(t *testing.T, maxPayload int) (s *jetstore.Store, limit int) {
 	t.Helper()
 	srv := natstest.Start(t, natstest.Options{NoSync: true, Extra: fmt.Sprintf("max_payload: %d", maxPayload)})
-	nc, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
+	nc := natstest.Connect(t, srv.URL())
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
-	s, err = jetstore.Open(t.Context(), nc)
+	s, err := jetstore.Open(t.Context(), nc)
 	require.NoError(t, err)
 	t.Cleanup(func() { shutDown(t, s) })
 	return s, int(nc.MaxPayload())

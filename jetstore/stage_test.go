@@ -36,9 +36,7 @@ func (r refusedStagings) Ended(_ context.Context, op jetstore.Operation, end jet
 func TestStagedBatchWaitsForATransaction(t *testing.T) {
 	// Nothing runs out of time: the test decides when a transaction is free.
 	srv := natstest.Start(t, natstest.Options{NoSync: true, JetStream: "limits { batch { max_inflight_per_stream: 2, timeout: 1h } }"})
-	nc, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, srv.URL())
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	refused := make(refusedStagings, 1)
 	s, err := jetstore.Open(t.Context(), nc, jetstore.WithTracer(refused), jetstore.Patient())
@@ -81,9 +79,7 @@ func TestStagedBatchWaitsForATransaction(t *testing.T) {
 // number, as soon as it is known.
 func TestStagedBatchOverTheServersLimit(t *testing.T) {
 	srv := natstest.Start(t, natstest.Options{NoSync: true, JetStream: "limits { batch { max_msgs: 4 } }"})
-	nc, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	defer nc.Close()
+	nc := natstest.Connect(t, srv.URL())
 	require.NoError(t, jetstore.EnsureStream(t.Context(), nc))
 	s, err := jetstore.Open(t.Context(), nc)
 	require.NoError(t, err)

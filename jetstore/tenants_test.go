@@ -13,6 +13,7 @@ import (
 
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/consumer"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 	"github.com/enactlog/enact/storetest"
@@ -269,7 +270,7 @@ func TestCallsNameATenantThatHasStreams(t *testing.T) {
 	require.ErrorIs(t, err, enact.ErrStreamNotFound)
 	require.NoError(t, s.HealthCheck(ctx))
 	var names []string
-	for name := range newJetStream(t, s.Conn()).StreamNames(ctx).Name() {
+	for name := range natstest.JetStream(t, s.Conn()).StreamNames(ctx).Name() {
 		names = append(names, name)
 	}
 	require.ElementsMatch(t, []string{"ENACT-a", "ENACT_INDEX-a"}, names)
@@ -332,7 +333,7 @@ func TestStreamsThatAreNotTheTenants(t *testing.T) {
 
 	other := append([]jetstore.Option{jetstore.WithPrefix("other"), jetstore.WithStream("OTHER")}, apart...)
 	require.NoError(t, jetstore.EnsureTenant(ctx, s.Conn(), "a", other...))
-	js := newJetStream(t, s.Conn())
+	js := natstest.JetStream(t, s.Conn())
 	stream, err := js.Stream(ctx, "OTHER-a")
 	require.NoError(t, err)
 	cfg := stream.CachedInfo().Config
@@ -353,7 +354,7 @@ func TestATenantsStreamMadeAnew(t *testing.T) {
 		_, err := s.Append(ctx, "e", tenant, note(1))
 		require.NoError(t, err)
 	}
-	js := newJetStream(t, s.Conn())
+	js := natstest.JetStream(t, s.Conn())
 	for _, name := range []string{"ENACT-a", "ENACT_INDEX-a"} {
 		require.NoError(t, js.DeleteStream(ctx, name))
 	}

@@ -54,13 +54,6 @@ func newWatchedLog(t *testing.T) *watchedLog {
 	return &watchedLog{srv: srv, nc: nc, store: store, raw: raw}
 }
 
-func newJetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
-	t.Helper()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	require.NoError(t, err)
-	return js
-}
-
 // asked returns the requests that came over a connection while f ran, as another one saw them.
 func asked(t *testing.T, listener, over *nats.Conn, f func()) (requests []*nats.Msg) {
 	t.Helper()

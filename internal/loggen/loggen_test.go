@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -12,6 +11,7 @@ import (
 	"github.com/enactlog/enact"
 	"github.com/enactlog/enact/internal/leaktest"
 	"github.com/enactlog/enact/internal/loggen"
+	"github.com/enactlog/enact/internal/natstest"
 	"github.com/enactlog/enact/jetstore"
 	"github.com/enactlog/enact/jetstore/embedded"
 )
@@ -136,8 +136,6 @@ func start(t *testing.T, nodes int) *nats.Conn {
 		t.Cleanup(func() { require.NoError(t, c.Shutdown(context.Background())) })
 		url = c.ClientURL()
 	}
-	nc, err := nats.Connect(url, nats.Timeout(time.Minute))
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
+	nc := natstest.Connect(t, url)
 	return nc
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/enactlog/enact/internal/freeport"
 	"github.com/enactlog/enact/internal/natsproc"
@@ -76,6 +77,14 @@ func Connect(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	check(tb, err)
 	tb.Cleanup(nc.Close)
 	return nc
+}
+
+// JetStream returns a client whose calls wait as long, where their contexts have no deadline.
+func JetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
+	tb.Helper()
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
+	check(tb, err)
+	return js
 }
 
 // Binary returns the path of a nats-server of a version, building it if this machine
