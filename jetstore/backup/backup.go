@@ -132,7 +132,7 @@ func Take(ctx context.Context, nc *nats.Conn, request Requester, stream string, 
 // ([jetstore.MetadataRestore]) until all of it is there, and no store opens it.
 //
 // Errors are those of request, [*RefusedError], an error of r, and that of ctx. The restore
-// is then taken back, within ten seconds, whether ctx has ended or not. Where that fails, as
+// is then taken back, within half a minute, whether ctx has ended or not. Where that fails, as
 // without a connection, a [*LeftError] is joined to the error: the stream may be there, and
 // is marked. The last request takes the mark away: if its answer alone was lost, the stream
 // may be there, whole.

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	takeBackTimeout = 10 * time.Second // bounds the way back from a restore that failed
+	takeBackTimeout = 30 * time.Second // bounds the way back from a restore that failed: an election takes up to 9 s
 	takeBackPause   = 100 * time.Millisecond
 
 	// The server that is connected to may hear late that another one of its cluster takes the
